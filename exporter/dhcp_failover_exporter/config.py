@@ -1,0 +1,457 @@
+"""YAML to settings: strict, every mistake in one go, no secret in any message.
+
+What the file says is decided here and nowhere else: keys, defaults, durations, which values go together.
+This module reads the file and checks that the files it names exist; it opens no connection. Secrets are
+never held: `Credential.secret` reads them each time, so that a changed password file counts at once.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from dhcp_failover_exporter.errors import AuthError, ConfigurationError, Mistake
+
+DEFAULT_ENDPOINT = "Microsoft.PowerShell"
+HTTP_PORT, HTTPS_PORT = 5985, 5986
+
+Section = Literal[
+    "server",
+    "relationships",
+    "ports",
+    "scopes",
+    "statistics",
+    "counters",
+    "events",
+    "settings",
+    "firewall",
+    "configuration",
+]
+
+_UNITS = {"y": 31_536_000.0, "w": 604_800.0, "d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+# Prometheus' own form: units from large to small, each at most once ("1h30m").
+_DURATION = re.compile(r"(?=\d)" + "".join(rf"(?:(?P<{unit}>\d+){unit})?" for unit in _UNITS))
+
+
+def _duration(value: object, info: ValidationInfo) -> object:
+    if isinstance(value, float) and info.context is None:
+        return value  # built in code, where the name of the field says seconds
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    seconds = sum(int(n) * _UNITS[unit] for unit, n in match.groupdict().items() if n) if match else 0.0
+    if seconds <= 0:
+        raise PydanticCustomError(
+            "duration", "write a duration above zero with its unit, as Prometheus does: 500ms, 15s, 1m, 1h30m"
+        )
+    return seconds
+
+
+def _existing_file(value: object, info: ValidationInfo) -> object:
+    if isinstance(value, Path):
+        return value
+    if not isinstance(value, str):
+        raise PydanticCustomError("path", "write a path as text")
+    path = (info.context or {}).get("folder", Path()) / value
+    if not path.is_file():
+        raise PydanticCustomError(
+            "path", "no file there that can be read: correct the path or create the file"
+        )
+    return path
+
+
+def _set_variable(value: object) -> object:
+    if isinstance(value, str) and value not in os.environ:
+        raise PydanticCustomError(
+            "environment", "this environment variable is not set: set it for the exporter's process"
+        )
+    return value
+
+
+def _named_in_file(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, str):
+        return value
+    known: Mapping[str, Credential | None] = (info.context or {}).get("credentials", {})
+    if value not in known:
+        listed = ", ".join(sorted(known)) or "none"
+        raise PydanticCustomError(
+            "credential", "no such entry under credentials (there: {listed})", {"listed": listed}
+        )
+    # A credential with mistakes of its own is reported at its own place, once.
+    return known[value] or Credential(name=value)
+
+
+Seconds = Annotated[float, BeforeValidator(_duration)]
+File = Annotated[Path, BeforeValidator(_existing_file)]
+Name = Annotated[str, Field(pattern=r"^[^\s/|]+$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+    )
+
+
+_M = TypeVar("_M", bound=_Model)
+
+
+class Credential(_Model):
+    r"""One account. The secret itself stays in its file or variable until `secret` is asked for it.
+
+    Attributes:
+        name: the key under `credentials`, the only part of it that metrics and logs show.
+        username: `DOMAIN\user` or `user@REALM`; None with a keytab or a certificate.
+    """
+
+    name: str
+    username: str | None = None
+    password_file: File | None = None
+    password_env: Annotated[str, BeforeValidator(_set_variable)] | None = None
+    keytab: File | None = None
+    certificate_file: File | None = None
+    certificate_key_file: File | None = None
+
+    def secret(self) -> str | None:
+        """The password as it is now, without the newline that editors add; None where there is none.
+
+        Raises:
+            AuthError: the file or the variable is gone.
+        """
+        try:
+            if self.password_file:
+                return self.password_file.read_text(encoding="utf-8").rstrip("\r\n")
+            return os.environ[self.password_env] if self.password_env else None
+        except (OSError, UnicodeDecodeError) as error:
+            raise AuthError(
+                f"credential {self.name}: {self.password_file} cannot be read as UTF-8 text"
+            ) from error
+        except KeyError as error:
+            raise AuthError(
+                f"credential {self.name}: environment variable {self.password_env} is gone"
+            ) from error
+
+
+class Intervals(_Model):
+    """Seconds between two collections of each cadence."""
+
+    state_seconds: Seconds = Field(default=15.0, validation_alias="state")
+    pools_seconds: Seconds = Field(default=60.0, validation_alias="pools")
+    checks_seconds: Seconds = Field(default=900.0, validation_alias="checks")
+    audit_seconds: Seconds = Field(default=3600.0, validation_alias="audit")
+
+
+class Tls(_Model):
+    """What the server's certificate is verified against; None means the system's authorities."""
+
+    ca_file: File | None = None
+
+
+class ServerSettings(_Model):
+    """One server, defaults filled in.
+
+    `name` is who it is (certificate, SPN, label), `address` only where to connect.
+    """
+
+    name: Name
+    credential: Annotated[Credential, BeforeValidator(_named_in_file)]
+    address: Name = Field(default_factory=lambda data: data.get("name", ""))
+    scheme: Literal["https", "http"] = "https"
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(
+        default_factory=lambda data: HTTP_PORT if data.get("scheme") == "http" else HTTPS_PORT
+    )
+    auth: Literal["negotiate", "kerberos", "ntlm", "certificate", "basic"] = "negotiate"
+    tls: Tls = Tls()
+    configuration_name: Annotated[str, Field(pattern=r"^[^\s/]+$")] = DEFAULT_ENDPOINT
+    timeout_seconds: Seconds = Field(default=10.0, validation_alias="timeout")
+    intervals: Intervals = Intervals()
+    sections_enabled: Mapping[Section, bool] = Field(default={}, validation_alias="sections")
+    scope_metrics: Literal["all", "failover", "none"] = "all"
+    spn_service: str | None = None
+    spn_host: str | None = None
+
+    @property
+    def sections(self) -> frozenset[str]:
+        """The sections to ask for: all but those switched off."""
+        return frozenset(name for name in get_args(Section) if self.sections_enabled.get(name, True))
+
+
+class Polling(_Model):
+    """Without polling a server is asked only while somebody probes it."""
+
+    enabled: bool = True
+
+
+class _Top(_Model):
+    aliases: Mapping[str, str] = {}
+    polling: Polling = Polling()
+
+
+class Settings(_Model):
+    """The whole file: servers with their defaults filled in, spellings of partners, and whether to poll."""
+
+    servers: tuple[ServerSettings, ...]
+    aliases: Mapping[str, str] = {}
+    polling_enabled: bool = True
+
+    def server(self, name: str) -> ServerSettings | None:
+        """The server of that name, letter case ignored."""
+        return next((server for server in self.servers if server.name.lower() == name.lower()), None)
+
+
+def load(path: Path) -> Settings:
+    """Read the file.
+
+    Raises:
+        ConfigurationError: with every mistake in the file, each with its path and what to do.
+    """
+    return parse(_read(path), path.parent)
+
+
+def parse(text: str, folder: Path) -> Settings:
+    """Settings from YAML text; relative paths in it are relative to `folder`. Raises as `load` does."""
+    raw, mistakes = _mapping(text)
+    reader = _Reader(folder, mistakes)
+    settings = reader.settings(raw)
+    if mistakes or settings is None:
+        raise ConfigurationError(*sorted(set(mistakes)))
+    return settings
+
+
+def masked(settings: Settings) -> str:
+    """The settings in force as YAML: every default filled in, secrets named by where they come from."""
+    return yaml.safe_dump(settings.model_dump(mode="json", exclude_none=True), sort_keys=False)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigurationError(Mistake(str(path), f"cannot be read: {reason}")) from error
+
+
+def _mapping(text: str) -> tuple[dict[str, Any], list[Mistake]]:
+    try:
+        node, raw = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}" if error.problem_mark else "file"
+        raise ConfigurationError(Mistake(line, f"not YAML: {error.problem}")) from error
+    except yaml.YAMLError as error:
+        raise ConfigurationError(Mistake("file", "not YAML: a character that YAML does not allow")) from error
+    if not isinstance(raw, dict):
+        raise ConfigurationError(Mistake("file", "write a mapping with the keys credentials and servers"))
+    return raw, list(_duplicates(node, ""))
+
+
+def _duplicates(node: yaml.Node | None, path: str) -> Iterator[Mistake]:
+    """PyYAML lets the last of two equal keys win without a word; here each is a mistake."""
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _duplicates(item, f"{path}[{index}]")
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen: set[str] = set()
+    for key, value in node.value:
+        place = _join(path, str(key.value))
+        if str(key.value) in seen:
+            yield Mistake(place, f"key written twice (again in line {key.start_mark.line + 1}): keep one")
+        seen.add(str(key.value))
+        yield from _duplicates(value, place)
+
+
+_PARTS: dict[str, type] = {"credentials": dict, "defaults": dict, "servers": list}
+
+
+class _Reader:
+    """Validates the file piece by piece, so that one wrong piece does not hide the mistakes of the others."""
+
+    def __init__(self, folder: Path, mistakes: list[Mistake]) -> None:
+        self.mistakes = mistakes
+        self.context: dict[str, Any] = {"folder": folder, "credentials": {}}
+
+    def settings(self, raw: dict[str, Any]) -> Settings | None:
+        parts = {key: raw.pop(key, kind()) for key, kind in _PARTS.items()}
+        top = self.model(_Top, raw, "")
+        for name, fields in self.items(parts["credentials"], dict, "credentials"):
+            self.context["credentials"][name] = self.credential(name, fields)
+        defaults = self.defaults(parts["defaults"])
+        servers = [
+            self.server(place, fields, defaults)
+            for place, fields in self.items(parts["servers"], list, "servers")
+        ]
+        if not servers:
+            self.mistake("servers", "name at least one server, as in: - {name: dhcp01.lab.local}")
+        self.twins([server for server in servers if server])
+        if top is None or self.mistakes:
+            return None
+        return Settings(
+            servers=tuple(filter(None, servers)), aliases=top.aliases, polling_enabled=top.polling.enabled
+        )
+
+    def credential(self, name: str, fields: object) -> Credential | None:
+        place = f"credentials.{name}"
+        if not isinstance(fields, dict):
+            self.mistake(place, "write a mapping, as in {username: ..., password_file: ...}")
+            return None
+        sources = [
+            key for key in ("password_file", "password_env", "keytab", "certificate_file") if key in fields
+        ]
+        if len(sources) > 1:
+            self.mistake(place, f"{' and '.join(sources)} exclude each other: keep one")
+        if ("certificate_file" in fields) != ("certificate_key_file" in fields):
+            self.mistake(place, "certificate_file and certificate_key_file belong together: give both")
+        return self.model(Credential, {"name": name, **fields}, place)
+
+    def defaults(self, fields: object) -> dict[str, Any]:
+        """Defaults that are right; each wrong one is reported here once, not once per server."""
+        if not isinstance(fields, dict):
+            self.mistake("defaults", "write a mapping")
+            return {}
+        places = len(self.mistakes)
+        self.model(ServerSettings, {**fields, "name": "defaults"}, "defaults", required=False)
+        wrong = {mistake.path.split(".")[1] for mistake in self.mistakes[places:]}
+        if "name" in fields:
+            self.mistake("defaults.name", "a name belongs to one server: move it under servers")
+        return {key: value for key, value in fields.items() if key not in wrong | {"name"}}
+
+    def server(self, place: str, fields: object, defaults: dict[str, Any]) -> ServerSettings | None:
+        if not isinstance(fields, dict):
+            self.mistake(place, "write a mapping, as in {name: dhcp01.lab.local}")
+            return None
+        merged = _merged(defaults, fields)
+        self.contradictions(place, merged)
+        return self.model(ServerSettings, merged, place)
+
+    def contradictions(self, place: str, merged: dict[str, Any]) -> None:
+        auth, scheme = merged.get("auth"), merged.get("scheme", "https")
+        credential = self.context["credentials"].get(merged.get("credential"))
+        if auth in ("basic", "certificate") and scheme == "http":
+            self.mistake(
+                f"{place}.auth", f"{auth} needs scheme: https, or the secret would cross the network in clear"
+            )
+        if auth == "certificate" and credential and not credential.certificate_file:
+            self.mistake(
+                f"{place}.auth",
+                "certificate needs certificate_file and certificate_key_file in its credential",
+            )
+        if (
+            auth in ("basic", "ntlm")
+            and credential
+            and not (credential.password_file or credential.password_env)
+        ):
+            self.mistake(
+                f"{place}.auth", f"{auth} needs username and password_file or password_env in its credential"
+            )
+
+    def twins(self, servers: list[ServerSettings]) -> None:
+        seen: set[str] = set()
+        for server in servers:
+            if server.name.lower() in seen:
+                self.mistake(f"servers: {server.name}", "named twice (letter case does not count): keep one")
+            seen.add(server.name.lower())
+
+    def items(self, part: object, kind: type, path: str) -> Iterator[tuple[str, Any]]:
+        if not isinstance(part, kind):
+            self.mistake(path, "write a list" if kind is list else "write a mapping")
+        elif isinstance(part, dict):
+            yield from ((str(name), fields) for name, fields in part.items())
+        elif isinstance(part, list):
+            yield from ((f"{path}[{index}]", fields) for index, fields in enumerate(part))
+
+    def model(
+        self, kind: type[_M], fields: dict[str, Any], place: str, *, required: bool = True
+    ) -> _M | None:
+        try:
+            return kind.model_validate(fields, context=self.context, by_alias=True, by_name=False)
+        except ValidationError as invalid:
+            for error in invalid.errors(include_url=False, include_input=False):
+                if error["type"] not in _CONSEQUENCES and (required or error["type"] != "missing"):
+                    self.mistakes.append(_mistake(kind, error, place))
+            return None
+
+    def mistake(self, path: str, remedy: str) -> None:
+        self.mistakes.append(Mistake(path, remedy))
+
+
+def _merged(defaults: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+    """A server's own keys over the defaults; of intervals, sections and tls, key by key."""
+    both = {
+        key: {**defaults[key], **value}
+        for key, value in fields.items()
+        if isinstance(value, dict) and isinstance(defaults.get(key), dict)
+    }
+    return {**defaults, **fields, **both}
+
+
+def _mistake(kind: type[_Model], error: ErrorDetails, place: str) -> Mistake:
+    path = place
+    for step in error["loc"]:
+        path = f"{path}[{step}]" if isinstance(step, int) else _join(path, step)
+    return Mistake(path, _remedy(kind, error))
+
+
+# A value computed from another one fails with it; only the other one is the mistake.
+_CONSEQUENCES = frozenset({"default_factory_not_called"})
+_TYPES = {
+    "dict_type": "a mapping",
+    "mapping_type": "a mapping",
+    "model_type": "a mapping",
+    "list_type": "a list",
+    "string_type": "text",
+    "int_type": "a whole number",
+    "bool_type": "true or false",
+}
+
+
+def _remedy(kind: type[_Model], error: ErrorDetails) -> str:
+    match error["type"]:
+        case type_ if type_ in _TYPES:
+            return f"write {_TYPES[type_]}"
+        case "missing":
+            return "missing: give it here or under defaults"
+        case "extra_forbidden":
+            return _unknown_key(kind, error)
+        case "literal_error":
+            return f"write one of {error['ctx']['expected']}"
+        case "string_pattern_mismatch":
+            return "write a name without spaces or slashes"
+    return (
+        error["msg"].removeprefix("Input ").removeprefix("should be a valid ").replace("should be", "must be")
+    )
+
+
+def _unknown_key(kind: type[_Model], error: ErrorDetails) -> str:
+    key = str(error["loc"][-1])
+    if key in ("password", "secret"):
+        return "secrets do not go into this file: use password_file or password_env"
+    known = _keys(kind, error["loc"][:-1])
+    close = get_close_matches(key, known, 1)
+    return (
+        f"unknown key, did you mean {close[0]}?" if close else f"unknown key, known here: {', '.join(known)}"
+    )
+
+
+def _keys(kind: type[_Model], steps: tuple[int | str, ...]) -> list[str]:
+    """The keys that the file may have at that place."""
+    fields = {
+        str(field.validation_alias or name): field.annotation for name, field in kind.model_fields.items()
+    }
+    if steps:
+        inner = fields.get(str(steps[0]))
+        return _keys(inner, steps[1:]) if isinstance(inner, type) and issubclass(inner, _Model) else []
+    if kind is _Top:
+        return sorted([*fields, *_PARTS])
+    return sorted(set(fields) - ({"name"} if kind is Credential else set()))
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
