@@ -394,7 +394,7 @@ def _merged(defaults: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
 
 def _mistake(kind: type[_Model], error: ErrorDetails, place: str) -> Mistake:
     path = place
-    for step in error["loc"]:
+    for step in (step for step in error["loc"] if step != "[key]"):
         path = f"{path}[{step}]" if isinstance(step, int) else _join(path, step)
     return Mistake(path, _remedy(kind, error))
 
