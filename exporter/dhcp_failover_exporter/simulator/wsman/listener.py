@@ -1,0 +1,270 @@
+"""HTTP on sockets: a thread per connection, kept alive, with the wire's faults applied.
+
+Knows neither logons nor WSMan; h11 speaks the protocol. What a connection has to remember (its security
+context) is the business of the `Handler` that is made for it.
+"""
+
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import h11
+
+from dhcp_failover_exporter.simulator.wsman.faults import Faults
+
+_CHUNK_BYTES = 65_536
+_BACKLOG = 128
+
+
+@dataclass(frozen=True)
+class Tls:
+    """The listener's certificate; with `client_ca_file` clients may present one of that authority."""
+
+    certificate_file: Path
+    key_file: Path
+    client_ca_file: Path | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """Return the server's context."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate_file, self.key_file)
+        if self.client_ca_file is not None:
+            context.load_verify_locations(self.client_ca_file)
+            context.verify_mode = ssl.CERT_OPTIONAL
+        return context
+
+
+@dataclass(frozen=True)
+class HttpRequest:
+    """One request; header names in lower case."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class HttpAnswer:
+    """One answer; `action` says what it answers, for faults that are meant for one kind only."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    action: str = ""
+    closes: bool = False
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Who is at the other end: its address and, over TLS, the common name of its certificate."""
+
+    address: str
+    encrypted: bool
+    common_name: str | None = field(default=None)
+
+
+class Handler(Protocol):
+    """Answers the requests of one connection, in order."""
+
+    def answer(self, request: HttpRequest) -> HttpAnswer:
+        """Return the answer to one request."""
+        ...
+
+
+class Listener:
+    """A listening socket and its connections."""
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        tls: Tls | None,
+        make_handler: Callable[[Peer], Handler],
+        faults: Faults,
+        idle_seconds: float,
+    ) -> None:
+        self._address = address
+        self._tls = None if tls is None else tls.context()
+        self._make_handler = make_handler
+        self._faults = faults
+        self._idle_seconds = idle_seconds
+        self._socket: socket.socket | None = None
+        self._accepting: threading.Thread | None = None
+        self._connections: set[_Connection] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on, kept over close and open."""
+        return self._address[1]
+
+    @property
+    def connections(self) -> int:
+        """Number of connections."""
+        with self._lock:
+            return len(self._connections)
+
+    def open(self) -> None:
+        """Start to accept connections; the first call settles the port."""
+        listening = socket.create_server(self._address, backlog=_BACKLOG)
+        self._address = (self._address[0], listening.getsockname()[1])
+        self._socket = listening
+        name = f"WinRM listener {self.port}"
+        self._accepting = threading.Thread(target=self._accept, args=(listening,), name=name, daemon=True)
+        self._accepting.start()
+
+    def close(self) -> None:
+        """Refuse new connections and end the ones that are open."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            self._socket.close()
+            self._socket = None
+        if self._accepting is not None:
+            self._accepting.join()
+            self._accepting = None
+        self.close_connections()
+
+    def close_connections(self, *, idle_only: bool = False) -> int:
+        """End connections, or those that wait for a request; return how many."""
+        with self._lock:
+            ending = [one for one in self._connections if not (idle_only and one.busy)]
+        for one in ending:
+            one.close()
+        self._faults.wake()
+        return len(ending)
+
+    def _accept(self, listening: socket.socket) -> None:
+        while True:
+            try:
+                accepted, address = listening.accept()
+            except OSError:
+                return
+            connection = _Connection(accepted, address[0], self._faults)
+            with self._lock:
+                self._connections.add(connection)
+            name = f"WinRM connection {self.port}"
+            threading.Thread(target=self._serve, args=(connection,), name=name, daemon=True).start()
+
+    def _serve(self, connection: "_Connection") -> None:
+        try:
+            peer = connection.start(self._tls, self._idle_seconds)
+            connection.serve(self._make_handler(peer))
+        except (OSError, h11.ProtocolError):
+            pass  # the peer went away, or was sent away
+        finally:
+            connection.close()
+            with self._lock:
+                self._connections.discard(connection)
+
+
+class _Connection:
+    """One TCP connection; `busy` from a request's first byte to its answer's last."""
+
+    def __init__(self, accepted: socket.socket, address: str, faults: Faults) -> None:
+        self.busy = False
+        self._socket = accepted
+        self._address = address
+        self._faults = faults
+        self._closed = threading.Event()
+        self._http = h11.Connection(h11.SERVER)
+
+    def start(self, tls: ssl.SSLContext | None, idle_seconds: float) -> Peer:
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.settimeout(idle_seconds)
+        if tls is None:
+            return Peer(self._address, encrypted=False)
+        encrypted = tls.wrap_socket(self._socket, server_side=True)
+        self._socket = encrypted
+        return Peer(self._address, encrypted=True, common_name=_common_name(encrypted))
+
+    def serve(self, handler: Handler) -> None:
+        while (request := self._read()) is not None:
+            self._hold()
+            self._write(handler.answer(request))
+            self.busy = False
+            if self._http.our_state is not h11.DONE:
+                return
+            self._http.start_next_cycle()
+
+    def close(self) -> None:
+        self._closed.set()
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def _read(self) -> HttpRequest | None:
+        head: h11.Request | None = None
+        body = bytearray()
+        while True:
+            event = self._http.next_event()
+            if event is h11.NEED_DATA:
+                data = self._socket.recv(_CHUNK_BYTES)
+                self.busy = True
+                self._http.receive_data(data)
+            elif isinstance(event, h11.Request):
+                head = event
+            elif isinstance(event, h11.Data):
+                body += event.data
+            elif isinstance(event, h11.EndOfMessage) and head is not None:
+                headers = {name.decode(): value.decode("latin-1") for name, value in head.headers}
+                return HttpRequest(head.method.decode(), head.target.decode(), headers, bytes(body))
+            else:
+                return None
+
+    def _hold(self) -> None:
+        """Apply the faults that keep a request from being worked on; a peer that left meanwhile is not served."""
+        delay, hang = self._faults.delay_seconds, self._faults.hang
+        if delay:
+            self._closed.wait(delay)
+        if hang:
+            self._faults.wait_while_hung(self._closed.is_set)
+        if self._faults.drop or self._closed.is_set() or ((delay or hang) and self._has_left()):
+            raise ConnectionAbortedError
+
+    def _has_left(self) -> bool:
+        if isinstance(self._socket, ssl.SSLSocket):
+            return False
+        try:
+            return self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+
+    def _write(self, answer: HttpAnswer) -> None:
+        headers = [
+            ("Server", "Microsoft-HTTPAPI/2.0"),
+            *answer.headers,
+            ("Content-Length", str(len(answer.body))),
+        ]
+        if answer.closes:
+            headers.append(("Connection", "close"))
+        events = [
+            h11.Response(status_code=answer.status, headers=headers),
+            h11.Data(answer.body),
+            h11.EndOfMessage(),
+        ]
+        data = b"".join(self._http.send(event) or b"" for event in events)
+        cut = self._faults.take_cut(answer.action)
+        if cut is not None:
+            self._socket.sendall(data[: len(data) // 2 if cut.at is None else cut.at])
+            raise ConnectionAbortedError
+        self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        sent = 0
+        while (pause := self._faults.drip_seconds) and sent < len(data):
+            self._socket.sendall(data[sent : sent + 1])
+            sent += 1
+            if self._closed.wait(pause):
+                raise ConnectionAbortedError
+        self._socket.sendall(data[sent:])
+
+
+def _common_name(encrypted: ssl.SSLSocket) -> str | None:
+    subject = (encrypted.getpeercert() or {}).get("subject", ())
+    return next((value for part in subject for name, value in part if name == "commonName"), None)
