@@ -1,0 +1,266 @@
+"""One connection to one server, the logon that it carries, and the deadline that ends it.
+
+Stands in for pypsrp's transport: everything that pypsrp sends goes through `Wire.send`. Knows sockets and
+time, knows nothing of shells and pipelines.
+
+Three habits of the libraries are undone here. pypsrp repeats a Receive five times after a read timeout:
+here every message is sent once. urllib3 replaces a connection that the server has closed without a word:
+here that is an error, because the new connection is not logged on and an encrypted message cannot be read
+on it. Timeouts count from read to read, so that a peer which drips outlives them: here a timer shuts the
+socket down.
+"""
+
+import functools
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from typing import Any
+
+from pypsrp.exceptions import AuthenticationError, WinRMTransportError
+from pypsrp.wsman import WSMan
+from requests.adapters import HTTPAdapter
+from spnego.exceptions import SpnegoError
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from dhcp_failover_exporter.config import ServerSettings
+from dhcp_failover_exporter.errors import DeadlineError, UnreachableError
+from dhcp_failover_exporter.session.faults import ConnectionGone, translated
+from dhcp_failover_exporter.session.logon import http_session
+
+# A name may have several addresses and urllib3 tries one after the other, each with the whole timeout.
+CONNECT_SHARE = 1 / 3
+
+# WinRM sends its faults with this status, to clients that have logged on.
+HTTP_SERVER_ERROR = 500
+
+Guard = Callable[[], AbstractContextManager[object]]
+
+
+class Wire:
+    """pypsrp's way to one server; `wsman` is what shells are opened on.
+
+    Owned by one thread; `interrupt` may be called from another.
+
+    Args:
+        settings: the server.
+        guard: entered around every logon, left with AuthError if it was refused; whatever it raises itself
+            forbids the logon.
+    """
+
+    def __init__(self, settings: ServerSettings, guard: Guard = nullcontext) -> None:
+        self.server = settings.name
+        self.auth: str = settings.auth
+        self.logged_on = False
+        self._settings = settings
+        self._guard = guard
+        self._guarded = False
+        self._ends = 0.0
+        self._interrupted = False
+        self._sockets: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self.wsman = WSMan(
+            settings.address,
+            port=settings.port,
+            ssl=settings.scheme == "https",
+            auth=settings.auth,
+            encryption="auto",
+            no_proxy=True,
+        )
+        self._inner = self.wsman.transport
+        self.endpoint = self._inner.endpoint
+        self.wsman.transport = self  # type: ignore[assignment]  # the part of the interface that WSMan uses
+
+    @property
+    def expired(self) -> bool:
+        """The deadline of the running call has passed."""
+        return time.monotonic() >= self._ends
+
+    def remaining(self) -> float:
+        """Seconds left for the running call.
+
+        Raises:
+            DeadlineError: none are left.
+            UnreachableError: the session is being closed.
+        """
+        if self._interrupted:
+            raise UnreachableError(f"{self.server}: the session is being closed")
+        if self.expired:
+            raise DeadlineError(f"{self.server}: no whole answer before the deadline")
+        return self._ends - time.monotonic()
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Bound everything that is sent in the block; at its end of time the socket is shut down."""
+        self._ends = time.monotonic() + seconds
+        timer = threading.Timer(seconds, self._cut_if_due)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def send(
+        self,
+        message: bytes,
+        *,
+        retries_on_read_timeout: int = 0,  # noqa: ARG002 - pypsrp asks for five; the caller decides instead
+        timeout: float | None = None,
+    ) -> bytes:
+        """Send one message, once, and return the answer's body; called by WSMan."""
+        remaining = self.remaining()
+        timeouts = (remaining * CONNECT_SHARE, min(timeout or remaining, remaining))
+        if self._inner.session is None:
+            self._inner.session = http_session(self._settings, _Adapter(self))
+        if self.logged_on:
+            return self._inner.send(message, timeout=timeouts)
+        with nullcontext() if self._guarded else self._guard():
+            answer = self._log_on(message, timeouts)
+        if isinstance(answer, WinRMTransportError):
+            raise answer
+        return answer
+
+    @contextmanager
+    def fresh_logon(self) -> Iterator[None]:
+        """Let the block log on anew; where the guard forbids that, the old connection is still there."""
+        with self._guard():
+            self.reset()
+            self._guarded = True
+            try:
+                yield
+            finally:
+                self._guarded = False
+
+    def reset(self) -> None:
+        """Drop the connection; the next message makes a new one and logs on."""
+        self.close()
+        self._inner.session = None
+        self._inner.encryption = None
+        self.logged_on = False
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._inner.close()
+        with self._lock:
+            for handle in self._sockets:
+                _end(handle)
+                handle.close()
+            self._sockets.clear()
+
+    def interrupt(self) -> None:
+        """End the running call now; `resume` allows the next one."""
+        self._interrupted = True
+        self._cut()
+
+    def resume(self) -> None:
+        """Allow calls again after an interruption."""
+        self._interrupted = False
+
+    def connecting(self) -> None:
+        """Refuse to replace a connection that was logged on; called before each connection."""
+        if self.logged_on:
+            raise ConnectionGone
+
+    def connected(self, sock: socket.socket) -> socket.socket:
+        """Hold a new connection for the timer; a duplicate, because TLS takes the socket itself over."""
+        handle = sock.dup()
+        with self._lock:
+            self._sockets.add(handle)
+        if self._interrupted or self.expired:
+            self._cut()
+        return handle
+
+    def disconnected(self, handle: socket.socket) -> None:
+        """Let go of a connection: as long as its duplicate is open, the peer does not see the end."""
+        with self._lock:
+            self._sockets.discard(handle)
+            handle.close()
+
+    def _log_on(self, message: bytes, timeouts: tuple[float, float]) -> bytes | WinRMTransportError:
+        """Send the message that carries the logon; a fault in the answer proves the credential as well."""
+        answer: bytes | WinRMTransportError
+        try:
+            answer = self._inner.send(message, timeout=timeouts)
+        except (AuthenticationError, SpnegoError) as refusal:
+            raise translated(refusal, self) from refusal
+        except WinRMTransportError as fault:
+            if fault.code != HTTP_SERVER_ERROR:
+                raise
+            answer = fault
+        self.logged_on = True
+        self.auth = self._negotiated()
+        return answer
+
+    def _cut_if_due(self) -> None:
+        # A timer that was cancelled too late must not cut the next call short.
+        if self.expired:
+            self._cut()
+
+    def _cut(self) -> None:
+        with self._lock:
+            for handle in self._sockets:
+                _end(handle)
+
+    def _negotiated(self) -> str:
+        contexts = getattr(self._inner.session.auth, "contexts", {}) if self._inner.session else {}
+        return next((c.negotiated_protocol for c in contexts.values() if c.negotiated_protocol), self.auth)
+
+
+def _end(handle: socket.socket) -> None:
+    with suppress(OSError):
+        handle.shutdown(socket.SHUT_RDWR)
+
+
+class _Http(HTTPConnection):
+    """Tells its wire of each socket, before a TLS handshake begins on it."""
+
+    wire: Wire
+    handle: socket.socket | None = None
+
+    def _new_conn(self) -> socket.socket:
+        self.wire.connecting()
+        sock = super()._new_conn()
+        self.handle = self.wire.connected(sock)
+        return sock
+
+    def close(self) -> None:
+        super().close()
+        if self.handle:
+            self.wire.disconnected(self.handle)
+            self.handle = None
+
+
+class _Https(_Http, HTTPSConnection):
+    """The same over TLS."""
+
+
+class _Adapter(HTTPAdapter):
+    """requests' way to one server: its own connections, verified against the server's name."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Called by requests: whatever the address, the certificate must be the configured name's."""
+        super().init_poolmanager(*args, server_hostname=self._wire.server, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": functools.partial(_pool, self._wire, HTTPConnectionPool, _Http),
+            "https": functools.partial(_pool, self._wire, HTTPSConnectionPool, _Https),
+        }
+
+
+def _pool(
+    wire: Wire, kind: type[HTTPConnectionPool], connection: type[_Http], *args: Any, **kwargs: Any
+) -> HTTPConnectionPool:
+    def connect(*args: Any, **kwargs: Any) -> _Http:
+        made = connection(*args, **kwargs)
+        made.wire = wire
+        return made
+
+    pool = kind(*args, **kwargs)
+    pool.ConnectionCls = connect  # type: ignore[assignment]  # urllib3 only calls it
+    return pool
