@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, cast
 
-from . import errors
+from . import drift, errors
 from .failover import EVENT_KINDS, STATES, ClockOffset, EventLog, History, Link, Topology, folded
 from .snapshot import (
     REASONS,
@@ -23,9 +23,11 @@ from .snapshot import (
     PortProbe,
     Record,
     Scope,
+    ScopeConfiguration,
     ScopeStatistics,
     Section,
     Server,
+    ServerOptions,
     ServerSetting,
 )
 
@@ -127,7 +129,7 @@ _ABOUT_SERVERS: Final[Mapping[str, tuple[tuple[str, str, str], ...]]] = {
     ),
     "ports": (
         ("partner_reachable", "partner server_type",
-         "1 if the server can connect to TCP 647 of its partner; only the primary's connection carries failover."),
+         "1 if the server can connect to TCP 647 of its partner; only the primary's connection matters."),
         ("partner_connect_seconds", "partner server_type",
          "Time that the connect to TCP 647 of the partner took."),
     ),
@@ -167,9 +169,9 @@ _ABOUT_SERVERS: Final[Mapping[str, tuple[tuple[str, str, str], ...]]] = {
         ("messages_total", "message",
          "DHCP messages since the service started (Get-DhcpServerv4Statistics: Discovers to Releases)."),
         ("binding_updates_total", "direction",
-         "Binding updates between the partners (DHCP Server: Failover: BndUpd sent/sec., received/sec.)."),
+         "Binding updates (DHCP Server: Failover: BndUpd sent/sec., received/sec.)."),
         ("binding_acks_total", "direction",
-         "Binding acknowledgements of both partners (DHCP Server: Failover: BndAck sent/sec., received/sec.)."),
+         "Binding acknowledgements (DHCP Server: Failover: BndAck sent/sec., received/sec.)."),
         ("binding_updates_dropped_total", "",
          "Binding updates lost because the queue was full (DHCP Server: Failover: BndUpd Dropped.)."),
         ("binding_updates_pending", "",
@@ -183,7 +185,7 @@ _ABOUT_SERVERS: Final[Mapping[str, tuple[tuple[str, str, str], ...]]] = {
     ),
     "settings": (
         ("server_authorized", "",
-         "1 if authorised in the domain, absent where not domain-joined (Get-DhcpServerSetting: IsAuthorized)."),
+         "1 if authorised, absent where not domain-joined (Get-DhcpServerSetting: IsAuthorized)."),
     ),
     "firewall": (
         ("firewall_rule_enabled", "rule direction action",
@@ -531,8 +533,21 @@ def _firewall(records: Sequence[FirewallRule], _: View) -> Iterator[Sample]:
         yield from _sample("firewall_rule_enabled", enabled, rule.name, rule.direction, rule.action)
 
 
-def _configuration(_: Sequence[Record], __: View) -> Iterator[Sample]:
-    yield from ()
+def _configuration(records: Sequence[ScopeConfiguration | ServerOptions], view: View) -> Iterator[Sample]:
+    for record in records:
+        if isinstance(record, ServerOptions):
+            options = drift.normal_form("options", record.server_options)
+            yield from _sample("server_options_fingerprint", drift.fingerprint(options), drift.SCHEME)
+        elif record.scope_id in view.topology.membership and view.shows(record.scope_id):
+            yield from _fingerprints(record, view.topology.membership[record.scope_id])
+
+
+def _fingerprints(record: ScopeConfiguration, relationship: str) -> Iterator[Sample]:
+    for part, normal in drift.parts(record).items():
+        value = drift.fingerprint(normal)
+        yield from _sample(
+            "scope_config_fingerprint", value, record.scope_id, relationship, part, drift.SCHEME
+        )
 
 
 _BY_SECTION: Final[Mapping[str, Callable[..., Iterator[Sample]]]] = {

@@ -410,6 +410,8 @@ _REASON_BY_CODE: Final = {
     "UnknownSection": "contract",
 }
 _GONE: Final = {"DHCP 20005", "DHCP 20116"}
+# The service manager answers administrators only; an answered relationships section says the same.
+_REFUSED_TO_MOST: Final = {("server", "ServiceStatus")}
 _REASON_BY_CATEGORY: Final = {
     "permissiondenied": "permission",
     "securityerror": "permission",
@@ -466,23 +468,18 @@ class Section:
 
     @property
     def reason(self) -> str | None:
-        """Why records are missing, the weightiest of `REASONS`; None where none is.
-
-        A field that the account may not read (ServiceStatus) costs no record. Neither does a scope that was
-        deleted between listing and reading.
-        """
+        """Why something is missing, the weightiest of `REASONS`; None where nothing is that should be there."""
         if self.failure:
             return self.failure.reason
         return min(
-            {error.reason for error in self.errors if self._costs_a_record(error)},
+            (error.reason for error in self.errors if not self._expects(error)),
             key=REASONS.index,
             default=None,
         )
 
-    def _costs_a_record(self, error: SectionError) -> bool:
-        if self.name in _OBJECTS:
-            return error.category == ContractError.reason
-        return error.code not in _GONE
+    def _expects(self, error: SectionError) -> bool:
+        """Whether a healthy server says this: a scope deleted while we read, a status for administrators only."""
+        return error.code in _GONE or (self.name, error.item) in _REFUSED_TO_MOST
 
 
 # --- documents to sections -------------------------------------------------------------------------------
