@@ -12,7 +12,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Final, Protocol
 
-from .snapshot import Event, Events, Relationship
+from .snapshot import Event, Events, Relationship, Section
 
 # As `State` of Get-DhcpServerv4Failover spells them, in FSM_STATE's order:
 # https://learn.microsoft.com/en-us/windows/win32/api/dhcpsapi/ne-dhcpsapi-fsm_state
@@ -167,9 +167,13 @@ class Link:
 
 @dataclass(frozen=True)
 class Topology:
-    """What one server's answer says about who belongs to whom."""
+    """What one server's answer says about who belongs to whom.
+
+    Not `complete`: a relationship could not be read, so a scope that is in none may yet be in that one.
+    """
 
     links: tuple[Link, ...] = ()
+    complete: bool = True
 
     @cached_property
     def membership(self) -> Mapping[str, str]:
@@ -195,21 +199,27 @@ class Topology:
 
     def same_members(self, other: "Topology") -> bool:
         """Whether blocks that carry `relationship` or `partner` may stay as they are."""
-        return (self.membership, self.partners) == (other.membership, other.partners)
+        return (self.membership, self.partners, self.complete) == (
+            other.membership,
+            other.partners,
+            other.complete,
+        )
 
 
-def topology(relationships: Iterable[Relationship], naming: Naming, server: str) -> Topology:
-    """Bring one server's relationships and the configuration's names together."""
+def topology(relationships: Section, naming: Naming, server: str) -> Topology:
+    """Bring one server's relationships section and the configuration's names together."""
     return Topology(
-        tuple(
+        complete=relationships.reason is None,
+        links=tuple(
             Link(
                 relationship=relationship,
                 partner=naming.partner_of(relationship),
                 partner_configured=any(map(naming.server, _partner_spellings(relationship))),
                 pair=naming.pair_of(relationship, server),
             )
-            for relationship in relationships
-        )
+            for relationship in relationships.records
+            if isinstance(relationship, Relationship)
+        ),
     )
 
 

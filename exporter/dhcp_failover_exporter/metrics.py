@@ -361,10 +361,10 @@ class View:
     scope_metrics: Literal["all", "failover", "none"] = "all"
 
     def shows(self, scope: str) -> bool:
-        """Whether the configuration wants series of this scope."""
-        return self.scope_metrics == "all" or (
-            self.scope_metrics == "failover" and scope in self.topology.membership
-        )
+        """Whether this scope gets series: wanted by the configuration, and its relationship known."""
+        if scope in self.topology.membership:
+            return self.scope_metrics != "none"
+        return self.scope_metrics == "all" and self.topology.complete
 
 
 def dhcp_answers(relationships: Section) -> bool | None:

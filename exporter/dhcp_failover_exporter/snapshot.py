@@ -468,7 +468,7 @@ class Section:
 
     @property
     def reason(self) -> str | None:
-        """Why something is missing, the weightiest of `REASONS`; None where nothing is that should be there."""
+        """Why something is missing that should be there, the weightiest of `REASONS`; None where nothing is."""
         if self.failure:
             return self.failure.reason
         return min(
@@ -478,7 +478,7 @@ class Section:
         )
 
     def _expects(self, error: SectionError) -> bool:
-        """Whether a healthy server says this: a scope deleted while we read, a status for administrators only."""
+        """Whether a healthy server says this: a scope deleted meanwhile, a status for administrators only."""
         return error.code in _GONE or (self.name, error.item) in _REFUSED_TO_MOST
 
 
