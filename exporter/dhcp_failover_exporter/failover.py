@@ -12,7 +12,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Final, Protocol
 
-from .snapshot import Event, Events, Relationship, Section
+from .snapshot import Event, Events, Relationship
 
 # As `State` of Get-DhcpServerv4Failover spells them, in FSM_STATE's order:
 # https://learn.microsoft.com/en-us/windows/win32/api/dhcpsapi/ne-dhcpsapi-fsm_state
@@ -206,20 +206,19 @@ class Topology:
         )
 
 
-def topology(relationships: Section, naming: Naming, server: str) -> Topology:
-    """Bring one server's relationships section and the configuration's names together."""
-    return Topology(
-        complete=relationships.reason is None,
-        links=tuple(
-            Link(
-                relationship=relationship,
-                partner=naming.partner_of(relationship),
-                partner_configured=any(map(naming.server, _partner_spellings(relationship))),
-                pair=naming.pair_of(relationship, server),
-            )
-            for relationship in relationships.records
-            if isinstance(relationship, Relationship)
-        ),
+def topology(
+    relationships: Iterable[Relationship], naming: Naming, server: str, *, complete: bool = True
+) -> Topology:
+    """Bring one server's relationships and the configuration's names together."""
+    return Topology(tuple(_link(it, naming, server) for it in relationships), complete)
+
+
+def _link(relationship: Relationship, naming: Naming, server: str) -> Link:
+    return Link(
+        relationship=relationship,
+        partner=naming.partner_of(relationship),
+        partner_configured=any(map(naming.server, _partner_spellings(relationship))),
+        pair=naming.pair_of(relationship, server),
     )
 
 

@@ -468,7 +468,7 @@ class Section:
 
     @property
     def reason(self) -> str | None:
-        """Why something is missing that should be there, the weightiest of `REASONS`; None where nothing is."""
+        """Why something that should be there is missing: the weightiest of `REASONS`, or None."""
         if self.failure:
             return self.failure.reason
         return min(
