@@ -566,12 +566,10 @@ def _no_constant(word: str) -> NoReturn:
 
 def _complete(name: str, documents: Sequence[_Document]) -> Sequence[_Document]:
     """Sort the parts; every one of them once, and all of one mind about their number."""
-    expected = list(range(1, documents[0].parts + 1))
-    if {document.parts for document in documents} != {len(expected)} or sorted(
-        document.part for document in documents
-    ) != expected:
-        have = ", ".join(f"{document.part}/{document.parts}" for document in documents)
-        raise ContractError(f"section {name}: parts do not add up: {have}")
+    have = sorted((document.part, document.parts) for document in documents)
+    if have != [(part, len(have)) for part in range(1, len(have) + 1)]:
+        listed = ", ".join(f"{part}/{parts}" for part, parts in have)
+        raise ContractError(f"section {name}: parts do not add up: {listed}")
     return sorted(documents, key=lambda document: document.part)
 
 
@@ -635,20 +633,22 @@ def _read_list(
     records = []
     for number, raw in enumerate(value if isinstance(value, list) else [value]):
         try:
-            records.append(_read(kind_of, raw, errors))
+            records.append(_read(kind_of, raw, f"{path}[{number}]", errors))
         except _ShapeError as refused:
             errors.append(_refusal(refused.under(f"{path}[{number}]"), raw))
     return tuple(records)
 
 
-def _read(kind_of: Callable[[Mapping[str, Any]], type], raw: object, errors: list[SectionError]) -> object:
+def _read(
+    kind_of: Callable[[Mapping[str, Any]], type], raw: object, path: str, errors: list[SectionError]
+) -> object:
     if not isinstance(raw, dict):
         raise _ShapeError("an object", raw)
     kind = kind_of(raw)
     values = {}
     for attribute, name, reader in _table(kind):
         if isinstance(reader, type):
-            values[attribute] = _read_list(_always(reader), raw.get(name) or [], name, errors)
+            values[attribute] = _read_list(_always(reader), raw.get(name) or [], f"{path}.{name}", errors)
         else:
             values[attribute] = _stepped(reader, raw.get(name), name)
     return kind(**values)
