@@ -1,0 +1,183 @@
+"""The command line: flags, signals, exit codes, and the rooms put together.
+
+Listening and logging are flags, everything else is in the configuration file. Exit codes: 0 after SIGTERM or
+SIGINT, 1 when the address cannot be listened on, 2 for a wrong command line or configuration.
+"""
+
+import asyncio
+import platform
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from socket import socket
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import click
+import structlog
+from starlette.types import ASGIApp
+
+from dhcp_failover_exporter import __version__, config, logs
+from dhcp_failover_exporter.engine import Engine
+from dhcp_failover_exporter.errors import ConfigurationError
+from dhcp_failover_exporter.session import quiet_libraries
+from dhcp_failover_exporter.web import listener
+from dhcp_failover_exporter.web.app import create_app
+from dhcp_failover_exporter.web.own import OwnMetrics
+from dhcp_failover_exporter.web.reload import Reload
+
+log = structlog.get_logger(__name__)
+
+# Of the 5 s that SIGTERM leaves, the part for closing sessions on servers that answer.
+STOP_SECONDS: Final = 3.0
+WRONG_CONFIGURATION: Final = 2
+DEMO_TEXT: Final = """\
+Two simulated failover pairs are running and are being watched.
+  status page  {url}
+  metrics      {url}metrics
+  control page {control}
+What to try:
+  1. Open the status page, and the control page beside it.
+  2. Block port 647 into a secondary: both turn to CommunicationInterrupted, and the page says why.
+  3. Take a host down: its partner turns to PartnerDown after a while; bring it back and watch it recover.
+  4. Stop a DHCP service, or refuse the account: what failed is named, and stale values are gone.
+  5. curl {url}metrics | grep -E 'failover_(state|up|partner_reachable)'
+Stop with Ctrl+C.
+"""
+
+
+def _address(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    try:
+        listener.parse_address(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return value
+
+
+@click.group(invoke_without_command=True, context_settings={"max_content_width": 110})
+@click.option(
+    "--config.file",
+    "config_file",
+    type=click.Path(path_type=Path),
+    default="dhcp-failover-exporter.yml",
+    show_default=True,
+    metavar="FILE",
+    help="The configuration; read again on SIGHUP and POST /-/reload.",
+)
+@click.option(
+    "--config.check",
+    "check_only",
+    is_flag=True,
+    help="Check the configuration and exit: 0 where it is right, 2 where not.",
+)
+@click.option(
+    "--web.listen-address",
+    "listen_address",
+    default=":9647",
+    show_default=True,
+    metavar="[HOST]:PORT",
+    callback=_address,
+    help="Where to serve; without a host, on every address.",
+)
+@click.option(
+    "--log.level",
+    "log_level",
+    type=click.Choice(logs.LEVELS),
+    default="info",
+    show_default=True,
+    help="The least weighty lines to log.",
+)
+@click.option(
+    "--log.format",
+    "log_format",
+    type=click.Choice(logs.FORMATS),
+    default="logfmt",
+    show_default=True,
+    help="The form of the log, which goes to standard error.",
+)
+@click.version_option(
+    __version__, message=f"dhcp-failover-exporter, version %(version)s (python {platform.python_version()})"
+)
+@click.pass_context
+def main(context: click.Context, /, config_file: Path, **flags: str | bool) -> None:
+    """Watch both partners of Windows DHCP failover pairs over WinRM, and tell Prometheus."""
+    logs.configure(str(flags["log_level"]), str(flags["log_format"]))
+    quiet_libraries()
+    context.obj = flags["listen_address"]
+    if flags["check_only"]:
+        click.echo(f"{config_file}: right, {len(_load(config_file).servers)} servers")
+    elif context.invoked_subcommand is None:
+        run(config_file, str(flags["listen_address"]))
+
+
+@main.command()
+@click.pass_obj
+def demo(listen_address: str) -> None:
+    """Simulate two failover pairs on this machine, watch them, and say what to try."""
+    try:
+        # Only here: what the simulator stands on comes with the demo extra alone.
+        from dhcp_failover_exporter.simulator.lab import Lab  # noqa: PLC0415
+    except ModuleNotFoundError as missing:
+        raise click.ClickException(
+            f"{missing}; the simulator needs: pip install 'dhcp-failover-exporter[demo]'"
+        ) from None
+    with Lab() as lab, TemporaryDirectory(prefix="dhcp-failover-demo-") as folder:
+        config_file = Path(folder, "demo.yml")
+        config_file.write_text(lab.configuration(), encoding="utf-8")
+        run(
+            config_file,
+            listen_address,
+            lambda url: click.echo(DEMO_TEXT.format(url=url, control=lab.control_url)),
+        )
+
+
+def run(
+    config_file: Path, listen_address: str, listening_at: Callable[[str], None] = lambda _url: None
+) -> None:
+    """Watch and serve until SIGTERM or SIGINT; `listening_at` is told the URL once the port is taken."""
+    settings = _load(config_file)
+    listening = _listen(listen_address)
+    own = OwnMetrics()
+    own.note_reload(successful=True)
+    engine = Engine(settings, own.registry)
+    reload = Reload(config_file, engine, own)
+    log.info("started", version=__version__, servers=len(settings.servers), url=listener.url_of(listening))
+    listening_at(listener.url_of(listening))
+    engine.start()
+    try:
+        asyncio.run(_serve(create_app(engine, own, reload), listening, reload))
+    finally:
+        engine.stop(STOP_SECONDS)
+        log.info("stopped")
+
+
+def _load(config_file: Path) -> config.Settings:
+    try:
+        return config.load(config_file)
+    except ConfigurationError as refused:
+        for mistake in refused.mistakes:
+            click.echo(str(mistake), err=True)
+        raise SystemExit(WRONG_CONFIGURATION) from None
+
+
+def _listen(address: str) -> socket:
+    try:
+        return listener.listen(address)
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {address}: {error.strerror}") from None
+
+
+async def _serve(app: ASGIApp, listening: socket, reload: Reload) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, _reload_quietly, reload))
+    await listener.serve(app, listening, stop.wait)
+
+
+def _reload_quietly(reload: Reload) -> None:
+    """A signal has nobody to answer to: the log has the mistakes already."""
+    with suppress(ConfigurationError):
+        reload()

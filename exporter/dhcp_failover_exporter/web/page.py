@@ -1,0 +1,175 @@
+"""The status page and its JSON API: the board's entries, seen as pairs.
+
+    GET /                                          the page; `filter` and `problems=true` choose pairs
+    GET /relationship?pair=PAIR&name=NAME          one relationship with its scopes
+    GET /api/v1/pairs                              {"now": ..., "pairs": [PairView ...]}, without scopes
+    GET /api/v1/servers                            {"now": ..., "servers": [ServerView ...]}
+    GET /api/v1/relationships?pair=PAIR&name=NAME  RelationshipView with its scopes; 404 where there is none
+
+The views are those of `view.py`, field for field, worst first; `pair` is the label of that name. Times are
+epoch seconds.
+The page decides nothing: it shows the views, and its script fetches the same HTML again and patches it in.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from dhcp_failover_exporter import __version__
+from dhcp_failover_exporter.config import ServerSettings
+from dhcp_failover_exporter.engine import Clock, Engine, Entry
+from dhcp_failover_exporter.failover import Naming
+from dhcp_failover_exporter.web import advice, words
+from dhcp_failover_exporter.web.view import Overview, PairView, RelationshipView, Report, overview
+
+REFRESH_SECONDS: Final = 5
+_TEMPLATES: Final = Path(__file__).with_name("templates")
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which pairs to show: those that say `text` anywhere, and, if wanted, only those with problems."""
+
+    text: str = ""
+    problems_only: bool = False
+
+    @property
+    def active(self) -> bool:
+        """Whether anything can be left out."""
+        return bool(self.text) or self.problems_only
+
+    def shows(self, pair: PairView) -> bool:
+        """Whether the pair stays."""
+        if self.problems_only and pair.severity == "ok":
+            return False
+        return self.text.casefold() in words.of_pair(pair)
+
+
+class Page:
+    """The endpoints, over the engine's board."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(_TEMPLATES),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters.update(words.FILTERS)
+
+    async def overview(self, request: Request) -> Response:
+        """All pairs, worst first, and all servers."""
+        chosen = Filter(
+            request.query_params.get("filter", "").strip(), request.query_params.get("problems") == "true"
+        )
+        return await run_in_threadpool(self._overview_page, chosen)
+
+    async def relationship(self, request: Request) -> Response:
+        """One relationship: both sides, parameters, scopes."""
+        return await run_in_threadpool(self._relationship_page, request)
+
+    async def api_pairs(self, _request: Request) -> Response:
+        """All pairs."""
+        return await run_in_threadpool(self._pairs)
+
+    async def api_servers(self, _request: Request) -> Response:
+        """All servers."""
+        seen = await run_in_threadpool(self.seen)
+        return JSONResponse({"now": seen.now, "servers": [asdict(server) for server in seen.servers]})
+
+    async def api_relationships(self, request: Request) -> Response:
+        """One relationship with its scopes."""
+        try:
+            return JSONResponse(asdict(await run_in_threadpool(self._asked_for, request)))
+        except HTTPException as refusal:
+            return JSONResponse({"error": refusal.detail}, refusal.status_code)
+
+    def seen(self) -> Overview:
+        """Everything that is known at this moment."""
+        settings = self._engine.settings
+        now, forward = self._clock.now(), self._clock.monotonic()
+        entries = self._engine.entries()
+        reports = [
+            report(server, entries[server.name], now, forward)
+            for server in settings.servers
+            if server.name in entries
+        ]
+        return overview(reports, Naming(settings.servers, settings.aliases), now)
+
+    def _pairs(self) -> Response:
+        seen = self.seen()
+        pairs = [
+            asdict(replace(pair, relationships=tuple(replace(r, scopes=()) for r in pair.relationships)))
+            for pair in seen.pairs
+        ]
+        return JSONResponse({"now": seen.now, "pairs": pairs})
+
+    def _overview_page(self, chosen: Filter) -> Response:
+        seen = self.seen()
+        summary = {
+            severity: sum(r.severity == severity for pair in seen.pairs for r in pair.relationships)
+            for severity in advice.SEVERITIES
+        }
+        shown = replace(seen, pairs=tuple(filter(chosen.shows, seen.pairs)))
+        return self._html(
+            "overview.html", overview=shown, filter=chosen, summary=summary, words=words.SEVERITIES
+        )
+
+    def _relationship_page(self, request: Request) -> Response:
+        return self._html("relationship.html", relationship=self._asked_for(request), now=self._clock.now())
+
+    def _asked_for(self, request: Request) -> RelationshipView:
+        pair, name = request.query_params.get("pair", ""), request.query_params.get("name", "")
+        found = self.seen().relationship(pair, name)
+        if found is None:
+            raise HTTPException(404, f"no relationship {name!r} is known between {pair!r}")
+        return found
+
+    def _html(self, template: str, **context: Any) -> Response:
+        rendered = self._environment.get_template(template).render(
+            version=__version__, refresh_seconds=REFRESH_SECONDS, **context
+        )
+        return HTMLResponse(rendered)
+
+
+def report(server: ServerSettings, entry: Entry, now: float, forward: float) -> Report:
+    """What the board knows of a server, at a moment given by both clocks."""
+    health, published = entry.publication.health, entry.publication.sections
+    up = health.up(forward)
+    return Report(
+        server=server.name,
+        address=server.address,
+        up=up,
+        reason=None if up else health.failure or ("timeout" if health.answered is not None else None),
+        message=entry.message or "",
+        answered=None if health.answered is None else now - (forward - health.answered),
+        interval_seconds=server.intervals.state_seconds,
+        sections={
+            name: answer.section
+            for name, answer in entry.sections.items()
+            if name in published and published[name].fresh(forward)
+        },
+        incomplete=_incomplete(entry),
+        remembered=[link.relationship for link in entry.topology.links],
+        changes={
+            link.name: change
+            for link in entry.topology.links
+            if (change := entry.history.change_of(link.name)) is not None
+        },
+        clock=entry.clock,
+    )
+
+
+def _incomplete(entry: Entry) -> Mapping[str, str]:
+    sections = entry.publication.health.sections.items()
+    return {name: section.reason for name, section in sections if section.reason is not None}

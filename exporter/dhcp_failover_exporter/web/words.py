@@ -1,0 +1,92 @@
+"""How views are put into words and addresses for people; the templates' filters."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import urlencode
+
+from dhcp_failover_exporter.web.advice import Severity
+from dhcp_failover_exporter.web.view import PairView, RelationshipView
+
+SEVERITIES: Final[Mapping[Severity, str]] = {
+    "critical": "critical",
+    "warning": "with warnings",
+    "notice": "with notices",
+    "ok": "normal",
+}
+
+_UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+def duration(seconds: float) -> str:
+    """The two largest units: 12 s, 3 min 5 s, 2 h 10 min, 4 d."""
+    left = max(0, round(seconds))
+    parts: list[tuple[int, str]] = []
+    for size, unit in _UNITS:
+        count, left = divmod(left, size)
+        if count or parts:
+            parts.append((count, unit))
+    return " ".join(f"{count} {unit}" for count, unit in parts[:2] if count) or "0 s"
+
+
+def iso(moment: float) -> str:
+    """Epoch seconds as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def number(count: float) -> str:
+    """With thin spaces between thousands, which no locale reads as a decimal sign."""
+    return f"{count:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def percent(ratio: float) -> str:
+    """Whole percents, but never 100 % before it is all, and never 0 % once there is something."""
+    whole = round(100 * ratio)
+    if ratio < 1:
+        whole = min(whole, 99)
+    if ratio > 0:
+        whole = max(whole, 1)
+    return f"{whole} %"
+
+
+def counted(count: int, noun: str) -> str:
+    """1 scope, 2 scopes."""
+    return f"{number(count)} {noun}{'' if count == 1 else 's'}"
+
+
+def spaced(word: str) -> str:
+    """Windows' joined words apart: LoadBalance is load balance."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", word).lower()
+
+
+def anchor(text: str) -> str:
+    """An id that any text gives and that is an id everywhere."""
+    return "x" + text.encode().hex()
+
+
+def path(relationship: RelationshipView) -> str:
+    """The address of a relationship's own page."""
+    return "/relationship?" + urlencode({"pair": relationship.pair, "name": relationship.name})
+
+
+def of_pair(pair: PairView) -> str:
+    """All that a filter looks at, case folded."""
+    found = list(pair.servers)
+    for relationship in pair.relationships:
+        found += [relationship.name, relationship.mode, *(side.state or "" for side in relationship.sides)]
+        found += [problem.meaning for problem in relationship.problems]
+        found += [word for scope in relationship.scopes for word in (scope.cidr, scope.name)]
+    return "\n".join(found).casefold()
+
+
+FILTERS: Final[Mapping[str, Callable[..., str]]] = {
+    "anchor": anchor,
+    "counted": counted,
+    "duration": duration,
+    "iso": iso,
+    "number": number,
+    "path": path,
+    "percent": percent,
+    "spaced": spaced,
+}
