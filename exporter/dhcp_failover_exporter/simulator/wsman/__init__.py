@@ -5,10 +5,11 @@ MS-WSMV and MS-PSRP say, and can be broken at run time. What the commands do is 
 behind it. It imports nothing of the exporter, or it could not contradict it.
 
     service       `WinRM`: start, stop, break, count
-    conversation  HTTP status, logon, encryption and the WSMan actions on one connection
+    conversation  HTTP status, logon and encryption on one connection
+    operations    the WSMan actions                      soap     envelopes and faults
     shells        who owns which shell, ages, quotas     psrp     runspace pools and pipelines
-    soap          envelopes and faults                   logon    Negotiate, Basic, certificates
-    listener      HTTP on sockets                        faults   what can be wrong with the wire
+    listener      HTTP on sockets                        logon    Negotiate, Basic, certificates
+    faults        what can be wrong with the wire
     machine       `Machine`, `Account`, `Endpoint`, `Caller`, `CommandError`
 """
 

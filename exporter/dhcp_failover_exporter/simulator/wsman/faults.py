@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cut:
-    """End one connection in mid-answer: after `at` bytes (None: half of them), for this action only if given."""
+    """End a connection in mid-answer: after `at` bytes (None: half of them), for one action only if given."""
 
     at: int | None = None
     action: str | None = None

@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Protocol
 
 import h11
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from dhcp_failover_exporter.simulator.wsman.faults import Faults
 
 _CHUNK_BYTES = 65_536
 _BACKLOG = 128
+_SENDING_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -133,11 +136,10 @@ class Listener:
     def close_connections(self, *, idle_only: bool = False) -> int:
         """End connections, or those that wait for a request; return how many."""
         with self._lock:
-            ending = [one for one in self._connections if not (idle_only and one.busy)]
-        for one in ending:
-            one.close()
+            connections = tuple(self._connections)
+        closed = sum(one.close_if_idle() if idle_only else one.close() for one in connections)
         self._faults.wake()
-        return len(ending)
+        return closed
 
     def _accept(self, listening: socket.socket) -> None:
         while True:
@@ -164,10 +166,11 @@ class Listener:
 
 
 class _Connection:
-    """One TCP connection; `busy` from a request's first byte to its answer's last."""
+    """One TCP connection."""
 
     def __init__(self, accepted: socket.socket, address: str, faults: Faults) -> None:
-        self.busy = False
+        self._busy = False
+        self._sending = threading.Lock()
         self._socket = accepted
         self._address = address
         self._faults = faults
@@ -187,16 +190,25 @@ class _Connection:
         while (request := self._read()) is not None:
             self._hold()
             self._write(handler.answer(request))
-            self.busy = False
             if self._http.our_state is not h11.DONE:
                 return
             self._http.start_next_cycle()
 
-    def close(self) -> None:
+    def close(self) -> bool:
         self._closed.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+        return True
+
+    def close_if_idle(self) -> bool:
+        """Close unless a request is in work; whoever has its answer whole may count on being idle."""
+        if self._busy or not self._sending.acquire(timeout=_SENDING_SECONDS):
+            return False
+        try:
+            return self.close()
+        finally:
+            self._sending.release()
 
     def _read(self) -> HttpRequest | None:
         head: h11.Request | None = None
@@ -205,7 +217,7 @@ class _Connection:
             event = self._http.next_event()
             if event is h11.NEED_DATA:
                 data = self._socket.recv(_CHUNK_BYTES)
-                self.busy = True
+                self._busy = True
                 self._http.receive_data(data)
             elif isinstance(event, h11.Request):
                 head = event
@@ -218,7 +230,7 @@ class _Connection:
                 return None
 
     def _hold(self) -> None:
-        """Apply the faults that keep a request from being worked on; a peer that left meanwhile is not served."""
+        """Keep the request waiting, as the faults say; a peer that left meanwhile is not served."""
         delay, hang = self._faults.delay_seconds, self._faults.hang
         if delay:
             self._closed.wait(delay)
@@ -228,12 +240,16 @@ class _Connection:
             raise ConnectionAbortedError
 
     def _has_left(self) -> bool:
-        if isinstance(self._socket, ssl.SSLSocket):
-            return False
+        timeout = self._socket.gettimeout()
+        self._socket.settimeout(0)
         try:
-            return self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-        except BlockingIOError:
+            early = self._socket.recv(_CHUNK_BYTES)
+            self._http.receive_data(early)
+        except (BlockingIOError, ssl.SSLWantReadError):
             return False
+        finally:
+            self._socket.settimeout(timeout)
+        return not early
 
     def _write(self, answer: HttpAnswer) -> None:
         headers = [
@@ -253,7 +269,9 @@ class _Connection:
         if cut is not None:
             self._socket.sendall(data[: len(data) // 2 if cut.at is None else cut.at])
             raise ConnectionAbortedError
-        self._send(data)
+        with self._sending:
+            self._busy = False
+            self._send(data)
 
     def _send(self, data: bytes) -> None:
         sent = 0
@@ -266,5 +284,8 @@ class _Connection:
 
 
 def _common_name(encrypted: ssl.SSLSocket) -> str | None:
-    subject = (encrypted.getpeercert() or {}).get("subject", ())
-    return next((value for part in subject for name, value in part if name == "commonName"), None)
+    certificate = encrypted.getpeercert(binary_form=True)
+    if not certificate:
+        return None
+    names = x509.load_der_x509_certificate(certificate).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else None

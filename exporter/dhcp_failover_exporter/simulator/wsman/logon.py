@@ -26,6 +26,7 @@ _MUTUAL = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual"
 _ORIGINAL_LENGTH = re.compile(rb"OriginalContent:[^\r\n]*Length=(\d+)")
 _OCTETS = b"Content-Type: application/octet-stream\r\n"
 _PROTOCOL = re.compile(r'protocol="([^"]+)"')
+_SIZE = struct.Struct("<i")
 _NTLM_AUTHENTICATE = b"NTLMSSP\x00\x03\x00\x00\x00"
 # pyspnego's NTLM acceptor reads its secrets from the file that NTLM_USER_FILE names when it is stepped; each
 # listener has its own, so the variable changes under a lock that every step of every listener takes.
@@ -152,14 +153,14 @@ class Logon:
         length = _ORIGINAL_LENGTH.search(request.body)
         _, _, payload = request.body.partition(_OCTETS)
         payload = payload.removesuffix(f"--{_BOUNDARY}--\r\n".encode())
-        if self._context is None or length is None or len(payload) < 4:
+        if self._context is None or length is None or len(payload) < _SIZE.size:
             raise UndecipherableError
-        head_bytes = struct.unpack_from("<i", payload)[0]
+        (head_bytes,) = _SIZE.unpack_from(payload)
+        head, data = payload[_SIZE.size :][:head_bytes], payload[_SIZE.size + head_bytes :]
         try:
-            message = self._context.unwrap_winrm(payload[4 : 4 + head_bytes], payload[4 + head_bytes :])
+            return self._context.unwrap_winrm(head, data)
         except (SpnegoError, ValueError, struct.error) as error:
             raise UndecipherableError from error
-        return message
 
     def encrypt(self, message: bytes, request: HttpRequest) -> tuple[str, bytes]:
         """Return content type and body of an encrypted answer, in the protocol that the request used."""
@@ -171,9 +172,7 @@ class Logon:
             f"--{_BOUNDARY}\r\n\tContent-Type: {protocol}\r\n\tOriginalContent: type=application/soap+xml;"
             f"charset=UTF-8;Length={len(message) + wrapped.padding_length}\r\n--{_BOUNDARY}\r\n\t"
         )
-        body = (
-            head.encode() + _OCTETS + struct.pack("<i", len(wrapped.header)) + wrapped.header + wrapped.data
-        )
+        body = head.encode() + _OCTETS + _SIZE.pack(len(wrapped.header)) + wrapped.header + wrapped.data
         content_type = f'multipart/encrypted;protocol="{protocol}";boundary="{_BOUNDARY}"'
         return content_type, body + f"--{_BOUNDARY}--\r\n".encode()
 
@@ -240,11 +239,13 @@ def _store_lines(account: Account) -> Iterable[str]:
 
 def _ntlm_name(token: bytes) -> str | None:
     """Return the user name in an NTLM AUTHENTICATE message (MS-NLMP 2.2.1.3), None if there is none."""
-    _, found, fields = token.partition(_NTLM_AUTHENTICATE)
-    if not found or len(fields) < 32:
+    start = token.find(_NTLM_AUTHENTICATE)
+    if start < 0:
         return None
-    message = found + fields
-    domain, user = (_ntlm_text(message, at) for at in (28, 36))
+    try:
+        domain, user = (_ntlm_text(token[start:], at) for at in (28, 36))
+    except struct.error:
+        return None
     return f"{domain}\\{user}" if domain else user
 
 

@@ -11,9 +11,9 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Account:
-    """An account that may log on.
+    r"""An account that may log on.
 
-    `username` is what a client types (`LAB\\svc` or `svc`); `principal` is its Kerberos name and UPN
+    `username` is what a client types (`LAB\svc` or `svc`); `principal` is its Kerberos name and UPN
     (`svc@LAB.TEST`); `certificate` the common name of a client certificate mapped to it. `endpoints` holds
     the configuration names that it may use, None for all of them.
     """

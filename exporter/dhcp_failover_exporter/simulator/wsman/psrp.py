@@ -9,6 +9,7 @@ import uuid
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from queue import SimpleQueue
+from typing import Any
 
 from psrpcore import (
     Command,
@@ -92,7 +93,10 @@ class Pipeline:
         return self.server.state in _ENDED
 
     def change_state(self, state: PSInvocationState, error: ErrorRecord | None = None) -> None:
-        """Move to `state`; psrpcore 0.3.1 has no public way to fail, and announces Running, which Windows does not."""
+        """Move to `state`.
+
+        psrpcore 0.3.1 has no public way to fail, and announces Running, which Windows does not.
+        """
         emit = state is not PSInvocationState.Running
         self.server._change_state(state, error=error, emit=emit)  # noqa: SLF001 - see the docstring
 
@@ -139,7 +143,7 @@ class Pool:
             self._pipelines[command_id] = Pipeline(self._server, command_id)
 
     def receive(self, command_id: uuid.UUID | None, timeout: float) -> tuple[list[bytes], bool] | None:
-        """Wait for output: fragments and whether the command ended, None if nothing came in `timeout` seconds.
+        """Wait for output: fragments, and whether the command ended; None if nothing came in `timeout` s.
 
         Raises KeyError for an unknown command and for a pool that was closed meanwhile.
         """
@@ -192,13 +196,13 @@ class Pool:
             pipeline.change_state(PSInvocationState.Stopped, _pipeline_stopped())
             self._drain(pipeline.outbox)
 
-    def _act(self, event: PSRPEvent) -> None:
+    def _act(self, event: PSRPEvent[Any, Any]) -> None:
         if isinstance(event, CreatePipelineEvent):
             self._queue.put((self._pipelines[event.pipeline_id], event.pipeline))
         elif isinstance(event, GetAvailableRunspacesEvent):
             self._server.runspace_availability_response(event.ci, 1)
         elif isinstance(event, SetMaxRunspacesEvent | SetMinRunspacesEvent | ResetRunspaceStateEvent):
-            self._server.runspace_availability_response(event.ci, True)  # noqa: FBT003 - psrpcore's signature
+            self._server.runspace_availability_response(event.ci, True)
 
     def _drain(self, outbox: Outbox) -> None:
         """Move what psrpcore has to send into the outbox, one message after the other, in Windows' fragments.
@@ -253,7 +257,7 @@ class Pool:
 
     def _define(self, command: Command) -> None:
         if self._caller.endpoint.language != "FullLanguage":
-            raise _scripts_not_allowed(command.command_text)
+            raise _scripts_not_allowed()
         if not command.use_local_scope:
             self._functions.update(name.casefold() for name in _FUNCTION.findall(command.command_text))
 
@@ -307,13 +311,14 @@ def _plain(value: object) -> object:
 
 def _command_not_found(name: str) -> CommandError:
     text = (
-        f"The term '{name}' is not recognized as the name of a cmdlet, function, script file, or operable program. "
-        "Check the spelling of the name, or if a path was included, verify that the path is correct and try again."
+        f"The term '{name}' is not recognized as the name of a cmdlet, function, script file, or operable "
+        "program. Check the spelling of the name, or if a path was included, verify that the path is correct "
+        "and try again."
     )
     return CommandError("CommandNotFoundException", "ObjectNotFound", text)
 
 
-def _scripts_not_allowed(script: str) -> CommandError:
+def _scripts_not_allowed() -> CommandError:
     text = (
         "The syntax is not supported by this runspace. This can occur if the runspace is in no-language mode."
     )

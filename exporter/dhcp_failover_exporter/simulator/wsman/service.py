@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 from dhcp_failover_exporter.simulator.wsman.conversation import Conversation, Service
 from dhcp_failover_exporter.simulator.wsman.faults import Faults
@@ -71,7 +72,7 @@ class WinRM:
         )
         self._listener = Listener((host, port), tls, self._handler, self.faults, _IDLE_CONNECTION_SECONDS)
 
-    def __enter__(self) -> "WinRM":
+    def __enter__(self) -> Self:
         self.start()
         return self
 

@@ -15,8 +15,8 @@ from dhcp_failover_exporter.simulator.wsman.psrp import Pool
 
 DEFAULT_IDLE_SECONDS = 7200.0
 SMALLEST_IDLE_SECONDS = 60.0
-# A shell whose client is silent for about a minute shows as Disconnected, and serves the next request all the same
-# (jborean93/pypsrp:tests/tests_pypsrp/responses/test_psrp_is_alive_state_disconnected.yml).
+# A shell whose client is silent for about a minute shows as Disconnected, and serves the next request all the
+# same (jborean93/pypsrp:tests/tests_pypsrp/responses/test_psrp_is_alive_state_disconnected.yml).
 _DISCONNECTED_SECONDS = 60.0
 
 
@@ -66,6 +66,7 @@ class Shells:
     ) -> None:
         self.quotas = quotas
         self.clock = clock
+        self.era = 0
         self.opened = 0
         self.commands = 0
         self.most: Counter[str] = Counter()
@@ -84,10 +85,16 @@ class Shells:
             return tuple(self._alive.values())
 
     def open(
-        self, shell_id: str, account: Account, endpoint: Endpoint, client: str, idle_seconds: float
+        self, shell_id: str, account: Account, endpoint: Endpoint, client: str, idle_seconds: float, era: int
     ) -> Shell:
-        """Open a shell. Raises WsmanFault if a quota or the endpoint's access list forbids it."""
+        """Open a shell for a connection of this era.
+
+        Raises WsmanFault if a quota or the endpoint's access list forbids it, ConnectionAbortedError if
+        the service was restarted since the connection began.
+        """
         with self._lock:
+            if era != self.era:
+                raise ConnectionAbortedError
             self._admit(account, endpoint)
             caller = Caller(account, endpoint, shell_id, threading.Event())
             pool = Pool(self._machine, caller, self._gather_seconds)
@@ -106,8 +113,9 @@ class Shells:
             self._remove(shell)
 
     def close(self) -> None:
-        """End every shell."""
+        """End every shell; connections that are older than this open no more."""
         with self._lock:
+            self.era += 1
             for shell in tuple(self._alive.values()):
                 self._remove(shell)
 
@@ -128,7 +136,10 @@ class Shells:
 
     @contextmanager
     def using(self, shell_id: str, account: Account) -> Iterator[Shell]:
-        """Find a shell and keep it from being idle. Raises WsmanFault for an unknown one and another account's."""
+        """Find a shell and keep it from being idle.
+
+        Raises WsmanFault if it is unknown or another account's.
+        """
         with self._lock:
             shell = self.find(shell_id, account)
             shell.operations += 1

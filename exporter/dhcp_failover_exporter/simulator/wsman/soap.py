@@ -30,7 +30,7 @@ _ENVELOPE = (
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
 
 
-class WsmanFault(Exception):
+class WsmanFault(Exception):  # noqa: N818 - WSMan calls it a fault
     """A SOAP fault. `code` is the WSManFault's, None where Windows gives no number."""
 
     def __init__(self, subcode: str, code: int | None, reason: str, *, sender: bool = True) -> None:
@@ -43,7 +43,7 @@ class WsmanFault(Exception):
 
 def operation_timed_out() -> WsmanFault:
     """Nothing to send came up within OperationTimeout."""
-    text = "The WS-Management service cannot complete the operation within the time specified in OperationTimeout."
+    text = "The service cannot complete the operation within the time specified in OperationTimeout."
     return WsmanFault("w:TimedOut", 2150858793, text, sender=False)
 
 
@@ -84,7 +84,7 @@ def too_many_users(most: int) -> WsmanFault:
 
 def too_many_commands() -> WsmanFault:
     """MaxConcurrentCommandsPerShell: an internal error without a number."""
-    return WsmanFault("w:InternalError", None, "The shell has too many concurrent commands.", sender=False)
+    return internal_error("The shell has too many concurrent commands.")
 
 
 def unknown_endpoint(name: str) -> WsmanFault:
@@ -108,6 +108,16 @@ def invalid_header(text: str) -> WsmanFault:
 def unsupported_action(action: str) -> WsmanFault:
     """An action that this simulator does not have (Connect, Disconnect, Enumerate ...)."""
     return WsmanFault("a:ActionNotSupported", 2150858753, f"The action {action} is not supported.")
+
+
+def schema_violated(text: str) -> WsmanFault:
+    """The body is not what the schema says (ERROR_WSMAN_SCHEMA_VALIDATION_ERROR)."""
+    return WsmanFault("w:SchemaValidationError", 2150858817, text)
+
+
+def internal_error(text: str) -> WsmanFault:
+    """What went wrong has no number."""
+    return WsmanFault("w:InternalError", None, text, sender=False)
 
 
 def aborted() -> WsmanFault:
