@@ -1,0 +1,257 @@
+"""One server's worker: makes the calls that the agenda wants, and keeps the dossier.
+
+A worker has no loop and never sleeps: `step` does the one thing that is due and says how long nothing is.
+So its hours can be simulated in milliseconds; `runner.Runner` gives it a thread.
+"""
+
+import math
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import structlog
+
+from dhcp_failover_exporter.config import ServerSettings
+from dhcp_failover_exporter.engine.clock import Clock
+from dhcp_failover_exporter.engine.dossier import Dossier, Entry, Timing
+from dhcp_failover_exporter.engine.gate import Gate
+from dhcp_failover_exporter.engine.schedule import CAUSES, DUE_AT, Agenda, Call, Collected
+from dhcp_failover_exporter.engine.telemetry import Telemetry
+from dhcp_failover_exporter.errors import AuthError, PollError, SuspendedError
+from dhcp_failover_exporter.failover import Naming
+from dhcp_failover_exporter.session import Answer, Session
+from dhcp_failover_exporter.snapshot import Events, parse
+
+UNASKED_SECONDS: Final = 600.0
+"""Without polling: how long a server that nobody asks for keeps its session."""
+
+# A gate that opens (new secret, reload) is noticed this soon, however far the next poll is.
+_GATE_LOOK_SECONDS: Final = 5.0
+_SHUT_OUT: Final = (AuthError.reason, SuspendedError.reason)
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a session calls back: `logon` around every logon, `opened` and `closed` for each shell."""
+
+    logon: Callable[[], AbstractContextManager[None]]
+    opened: Callable[[str], None]
+    closed: Callable[[], None]
+
+
+OpenSession = Callable[[ServerSettings, Hooks], Session]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What all workers share."""
+
+    open_session: OpenSession
+    clock: Clock
+    telemetry: Telemetry
+
+
+class Worker:
+    """Owns one server's session. `step` and `close` belong to one thread, everything else to anybody."""
+
+    def __init__(
+        self, settings: ServerSettings, naming: Naming, gate: Gate, shared: Surroundings, agenda: Agenda
+    ) -> None:
+        self.settings = settings
+        self._gate, self._shared, self._clock = gate, shared, shared.clock
+        self._agenda = agenda
+        self._dossier = Dossier(settings, naming)
+        self._session: Session | None = None
+        self._shut_out = False
+        self._log = structlog.get_logger().bind(server=settings.name)
+        self._probes = threading.Lock()
+        self._waiting: list[Future[Entry]] = []
+        self._probed = False
+        self._asked = self._clock.monotonic()
+        self._last_poll = -math.inf
+        self.entry = self._dossier.entry
+        """What the board shows of this server: frozen, replaced by one assignment."""
+
+    # --- for its own thread -------------------------------------------------------------------------------
+
+    def step(self) -> float:
+        """Make the call that is due, if any; seconds until the next step is worth it, inf for until asked."""
+        now = self._clock.monotonic()
+        self._heed_probes(now)
+        self._look_at_gate(now)
+        call = self._agenda.next(now)
+        if call is None:
+            return self._pause(now)
+        if self._agenda.is_poll(call):
+            self._shared.telemetry.late(now - self._agenda.state_due)
+        self._make(call, now)
+        return 0.0
+
+    def close(self) -> None:
+        """Close the session, and answer whoever still waits with what is known."""
+        session, self._session = self._session, None
+        if session:
+            session.close()
+        self._answer_probes()
+
+    # --- for anybody --------------------------------------------------------------------------------------
+
+    def probe(self) -> Future[Entry]:
+        """The next state result: of the poll in flight or of one made for it.
+
+        The last result is given at once while none is due (`schedule.DUE_AT`): however many ask, the server
+        is not polled more often than its interval says.
+        """
+        future: Future[Entry] = Future()
+        future.set_running_or_notify_cancel()
+        with self._probes:
+            self._asked, self._probed = self._clock.monotonic(), True
+            if self._asked - self._last_poll < DUE_AT * self.settings.intervals.state_seconds:
+                future.set_result(self.entry)
+            else:
+                self._waiting.append(future)
+        return future
+
+    @property
+    def polled(self) -> bool:
+        """Whether the first state poll was answered or has failed."""
+        return self.entry.polled is not None
+
+    def interrupt(self) -> None:
+        """End a running call; only `close` is left."""
+        if session := self._session:
+            session.interrupt()
+
+    def rename(self, naming: Naming) -> None:
+        """Other servers or aliases were configured; seen with the next answer."""
+        self._dossier.naming = naming
+
+    # --- calls --------------------------------------------------------------------------------------------
+
+    def _make(self, call: Call, started: float) -> None:
+        began = self._clock.now()
+        try:
+            answer = self._ask(call)
+            sections = parse(answer.documents, call.sections)
+        except PollError as error:
+            collected = self._agenda.failed(call, error, started, self._clock.monotonic())
+            self._failed(call, error, collected, Timing(started, began))
+        else:
+            collected = self._agenda.answered(call, sections, started, self._clock.monotonic())
+            self._answered(call, collected, _timing(answer, started, began))
+        self._publish(call)
+
+    def _ask(self, call: Call) -> Answer:
+        if self._session is None:
+            self._session = self._shared.open_session(self.settings, self._hooks())
+        after_event = self._dossier.watermark if "events" in call.sections else None
+        return self._session.collect(
+            call.sections, call.scopes, after_event, timeout_seconds=self.settings.timeout_seconds
+        )
+
+    def _hooks(self) -> Hooks:
+        telemetry = self._shared.telemetry
+        return Hooks(partial(self._gate.logon, self.settings.credential), telemetry.opened, telemetry.closed)
+
+    def _answered(self, call: Call, collected: Iterable[Collected], timing: Timing) -> None:
+        if self._agenda.is_poll(call):
+            self._poll_answered(collected, timing)
+        else:
+            self._sections_complete(collected)
+        self._agenda.targets = self._dossier.targets()
+
+    def _poll_answered(self, collected: Iterable[Collected], timing: Timing) -> None:
+        before = self._dossier.failure
+        changed = self._dossier.poll_answered(collected, timing, self._session.auth if self._session else "")
+        if changed:
+            self._agenda.bring_forward(CAUSES, self._clock.monotonic(), unless_after=timing.started)
+        if before:
+            self._log.info("server answers again")
+
+    def _sections_complete(self, collected: Iterable[Collected]) -> None:
+        for it in collected:
+            before = self._dossier.reason(it.section.name)
+            self._complete(it)
+            self._tell(it, before)
+
+    def _complete(self, it: Collected) -> None:
+        now = self._clock.monotonic()
+        if it.section.name == "ports" and self._dossier.ports_differ(it.section):
+            self._agenda.bring_forward(CAUSES, now, unless_after=it.started)
+        for record in it.section.records:
+            if isinstance(record, Events) and self._dossier.heard_events(record):
+                self._agenda.bring_forward(["events"], now)
+        self._dossier.collected(it, self._epoch(it.started))
+
+    def _failed(self, call: Call, error: PollError, collected: Iterable[Collected], timing: Timing) -> None:
+        if not self._agenda.is_poll(call):
+            self._sections_complete(collected)
+            return
+        if self._dossier.failure != error.reason:
+            self._log.warning("poll failed", reason=error.reason, error=str(error))
+        self._dossier.poll_failed(error, collected, timing)
+
+    def _tell(self, it: Collected, before: str | None) -> None:
+        """One line per change, and a new logon where a right is missing: rights apply at logon."""
+        reason = it.section.reason
+        if reason == "permission" and self._session:
+            self._session.renew()
+        if reason and reason != before:
+            error = it.section.failure or it.section.errors[0]
+            self._log.warning(
+                "section failed", section=it.section.name, reason=reason, id=error.id, error=error.message
+            )
+
+    def _epoch(self, moment: float) -> float:
+        return self._clock.now() - (self._clock.monotonic() - moment)
+
+    def _publish(self, call: Call) -> None:
+        self.entry = self._dossier.entry
+        if self._agenda.is_poll(call):
+            self._answer_probes()
+
+    # --- probes and pauses --------------------------------------------------------------------------------
+
+    def _heed_probes(self, now: float) -> None:
+        with self._probes:
+            probed, self._probed = self._probed, False
+        if probed:
+            self._agenda.probed(now)
+
+    def _answer_probes(self) -> None:
+        with self._probes:
+            waiting, self._waiting = self._waiting, []
+            self._last_poll = self._agenda.polled_at
+        for future in waiting:
+            future.set_result(self.entry)
+
+    def _look_at_gate(self, now: float) -> None:
+        """A gate that was seen shut and is open now ends the wait for the next poll."""
+        if self._dossier.failure not in _SHUT_OUT:
+            return
+        was_shut, self._shut_out = self._shut_out, not self._gate.is_open(self.settings.credential)
+        if was_shut and not self._shut_out:
+            self._agenda.poll_now(now)
+
+    def _pause(self, now: float) -> float:
+        pause = self._agenda.wait(now)
+        if self._dossier.failure in _SHUT_OUT:
+            pause = min(pause, _GATE_LOOK_SECONDS)
+        return pause if self._agenda.polling else self._pause_without_polling(pause, now)
+
+    def _pause_without_polling(self, pause: float, now: float) -> float:
+        unasked = now - self._asked
+        if unasked >= UNASKED_SECONDS:
+            self.close()
+            return math.inf
+        return min(pause, UNASKED_SECONDS - unasked)
+
+
+def _timing(answer: Answer, started: float, began: float) -> Timing:
+    if answer.opened:
+        return Timing(started, began)
+    return Timing(started, began, answer.sent, answer.received)

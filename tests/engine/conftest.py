@@ -1,0 +1,274 @@
+"""The only fakes: a clock that moves when told to, and a session to a server that answers from memory."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dhcp_failover_exporter.config import Credential, Intervals, ServerSettings, Settings
+from dhcp_failover_exporter.engine import Engine, Hooks
+from dhcp_failover_exporter.engine.gate import Gate
+from dhcp_failover_exporter.engine.schedule import Agenda
+from dhcp_failover_exporter.engine.telemetry import Telemetry
+from dhcp_failover_exporter.engine.worker import Surroundings, Worker
+from dhcp_failover_exporter.errors import AuthError, DeadlineError, PollError
+from dhcp_failover_exporter.failover import Naming
+from dhcp_failover_exporter.session import Answer
+from prometheus_client import CollectorRegistry
+
+EPOCH = 1_700_000_000.0
+
+
+class FakeClock:
+    """Stands still until it is moved; `monotonic` starts at 0."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> float:
+        return EPOCH + self.seconds
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+@dataclass
+class FakeServer:
+    """A DHCP server in memory; `seconds` says how long a section takes, `scope_seconds` how long per scope."""
+
+    clock: FakeClock
+    name: str = "dhcp01"
+    password: str | None = None
+    scopes: list[str] = field(default_factory=list)
+    states: dict[str, str] = field(default_factory=lambda: {"rel": "Normal"})
+    reachable: bool = True
+    events: list[tuple[int, list[str]]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    scope_seconds: dict[str, float] = field(default_factory=dict)
+    refused_sections: set[str] = field(default_factory=set)
+    fault: PollError | None = None
+    faults: dict[str, PollError] = field(default_factory=dict)
+    calls: list[tuple[float, tuple[str, ...], int | None]] = field(default_factory=list)
+    after_events: list[int | None] = field(default_factory=list)
+    logons: list[float] = field(default_factory=list)
+    refusals: list[float] = field(default_factory=list)
+    opened: int = 0
+    closed: int = 0
+    renewals: int = 0
+    hang: threading.Event | None = None
+    entered: threading.Event = field(default_factory=threading.Event)
+
+    def times(self, section: str) -> list[float]:
+        """When the section was asked for."""
+        return [at for at, sections, _ in self.calls if section in sections]
+
+    def slices(self, section: str) -> list[int | None]:
+        """How many scopes each call named; None for the whole section."""
+        return [count for _, sections, count in self.calls if section in sections]
+
+
+class FakeSession:
+    """The session port over a `FakeServer`: logs on at the first call and after each failure."""
+
+    auth = "ntlm"
+
+    def __init__(self, server: FakeServer, settings: ServerSettings, hooks: Hooks) -> None:
+        self.server, self.settings, self.hooks = server, settings, hooks
+        self.logged_on = False
+        self.interrupted = False
+
+    def collect(
+        self,
+        sections: Sequence[str],
+        scopes: Sequence[str] = (),
+        after_event: int | None = None,
+        *,
+        timeout_seconds: float,
+    ) -> Answer:
+        server, opened = self.server, not self.logged_on
+        if opened:
+            self._log_on()
+        server.calls.append((server.clock.seconds, tuple(sections), len(scopes) or None))
+        server.after_events.append(after_event)
+        server.entered.set()
+        if server.hang:
+            server.hang.wait(60)
+        fault = server.fault or next(
+            (server.faults[name] for name in sections if name in server.faults), None
+        )
+        seconds = {name: self._seconds(name, scopes) for name in sections}
+        if fault or sum(seconds.values()) > timeout_seconds:
+            self.logged_on = False
+            server.clock.advance(
+                timeout_seconds if fault is None or isinstance(fault, DeadlineError) else 0.0
+            )
+            raise fault or DeadlineError(f"{server.name}: no whole answer before the deadline")
+        sent = server.clock.now()
+        server.clock.advance(sum(seconds.values()))
+        documents = [self._document(name, scopes, seconds[name]) for name in sections]
+        return Answer(documents, sent, server.clock.now(), opened)
+
+    def renew(self) -> None:
+        self.server.renewals += 1
+
+    def interrupt(self) -> None:
+        self.interrupted = True
+        if self.server.hang:
+            self.server.hang.set()
+
+    def close(self) -> None:
+        if self.logged_on:
+            self.server.closed += 1
+            self.hooks.closed()
+        self.logged_on = False
+
+    def _log_on(self) -> None:
+        server = self.server
+        with self.hooks.logon():
+            server.logons.append(server.clock.seconds)
+            if server.password is not None and self.settings.credential.secret() != server.password:
+                server.refusals.append(server.clock.seconds)
+                raise AuthError(f"{server.name}: the logon was refused")
+        self.logged_on = True
+        server.opened += 1
+        self.hooks.opened("first")
+
+    def _seconds(self, name: str, scopes: Sequence[str]) -> float:
+        count = len(scopes) or len(self.server.scopes)
+        return self.server.seconds.get(name, 0.01) + count * self.server.scope_seconds.get(name, 0.0)
+
+    def _document(self, name: str, scopes: Sequence[str], seconds: float) -> str:
+        envelope = {"contract": 1, "section": name, "part": 1, "parts": 1, "elapsed": seconds}
+        if name in self.server.refused_sections:
+            error = {"id": "WIN32 5,Get-Something", "category": "PermissionDenied", "message": "denied"}
+            return json.dumps({**envelope, "error": error})
+        return json.dumps({**envelope, "data": self._data(name, scopes), "errors": []})
+
+    def _data(self, name: str, scopes: Sequence[str]) -> Any:
+        server = self.server
+        chosen = scopes or server.scopes
+        match name:
+            case "server":
+                return {"ComputerName": server.name, "OSVersion": "10.0", "PSVersion": "5.1"}
+            case "relationships":
+                return [
+                    {"Name": name, "PartnerServer": "dhcp02", "State": state, "ScopeId": server.scopes}
+                    for name, state in server.states.items()
+                ]
+            case "ports":
+                return [{"PartnerServer": "dhcp02", "Reachable": server.reachable, "Port": 647}]
+            case "scopes":
+                return [{"ScopeId": scope, "State": "Active"} for scope in server.scopes]
+            case "statistics":
+                return [{"ScopeId": scope, "AddressesFree": 9} for scope in chosen]
+            case "configuration":
+                return [{"ScopeId": scope} for scope in chosen]
+            case "events":
+                return self._events()
+            case "firewall":
+                return []
+        return {}
+
+    def _events(self) -> dict[str, Any]:
+        after = self.server.after_events[-1] or 0
+        records = [
+            {"RecordId": number, "Id": event, "TimeCreated": "2023-11-14T22:13:20Z", "Properties": inserts}
+            for number, (event, inserts) in enumerate(self.server.events, 1)
+            if number > after
+        ]
+        return {
+            "NewestRecordId": len(self.server.events),
+            "OldestRecordId": 1,
+            "More": False,
+            "Events": records,
+        }
+
+
+def addresses(count: int) -> list[str]:
+    return [f"10.{number // 250}.{number % 250}.0" for number in range(count)]
+
+
+def settings_of(name: str = "dhcp01", **changes: Any) -> ServerSettings:
+    changes.setdefault("credential", Credential(name="lab", username="lab"))
+    return ServerSettings(name=name, **changes)
+
+
+class Stage:
+    """Everything around the workers under test."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.registry = CollectorRegistry()
+        self.servers: dict[str, FakeServer] = {}
+        self.gate = Gate(self.clock)
+        self.shared = Surroundings(self.open_session, self.clock, Telemetry(self.registry))
+
+    def open_session(self, settings: ServerSettings, hooks: Hooks) -> FakeSession:
+        return FakeSession(self.server(settings.name), settings, hooks)
+
+    def server(self, name: str = "dhcp01", **changes: Any) -> FakeServer:
+        if name not in self.servers:
+            self.servers[name] = FakeServer(self.clock, name, **changes)
+        return self.servers[name]
+
+    def worker(
+        self, name: str = "dhcp01", *, polling: bool = True, start: float = 0.0, **changes: Any
+    ) -> Worker:
+        settings = settings_of(name, **changes)
+        agenda = Agenda(settings, start, polling=polling)
+        return Worker(settings, Naming([settings]), self.gate, self.shared, agenda)
+
+    def engine(self, *servers: ServerSettings, polling: bool = True, clock: Any = None) -> Engine:
+        return Engine(
+            Settings(servers=servers, polling_enabled=polling),
+            self.registry,
+            self.open_session,
+            clock or self.clock,
+            jitter=lambda seconds: 0.0 * seconds,
+        )
+
+    def run(self, *workers: Worker, seconds: float, each: Callable[[], None] = lambda: None) -> None:
+        """Let the workers step through so much time; calls of several share one clock, one after the other."""
+        end = self.clock.seconds + seconds
+        next_at = dict.fromkeys(workers, self.clock.seconds)
+        while self.clock.seconds < end:
+            worker = min(workers, key=lambda worker: next_at[worker])
+            if next_at[worker] >= end:
+                break
+            self.clock.seconds = max(self.clock.seconds, next_at[worker])
+            pause = worker.step()
+            next_at[worker] = self.clock.seconds + pause
+            each()
+        self.clock.seconds = max(self.clock.seconds, end)
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+@pytest.fixture
+def password_file(tmp_path: Path) -> Path:
+    path = tmp_path / "password"
+    path.write_text("wrong")
+    return path
+
+
+@pytest.fixture
+def stopping() -> Iterator[Callable[[Engine], Engine]]:
+    """Engines that the test starts are stopped at its end."""
+    engines: list[Engine] = []
+
+    def register(engine: Engine) -> Engine:
+        engines.append(engine)
+        return engine
+
+    yield register
+    for engine in engines:
+        engine.stop(5.0)
