@@ -1,0 +1,133 @@
+"""The real programs that the end-to-end tests start: each on a free loopback port, each stopped at the end."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import yaml
+
+T = TypeVar("T")
+
+
+def eventually(condition: Callable[[], T], timeout_seconds: float, what: str = "") -> T:
+    """The first true value of the condition; fails with its last value when the time is over."""
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        last = condition()
+        if last:
+            return last
+        assert time.monotonic() < deadline, (
+            f"not within {timeout_seconds} s: {what or condition}; last: {last!r}"
+        )
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def answers(url: str) -> bool:
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(url, timeout=2).status_code == httpx.codes.OK
+    return False
+
+
+@contextlib.contextmanager
+def process(
+    command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program whose output goes to a file; it gets SIGTERM at the end, and SIGKILL if that is not enough."""
+    with log.open("wb") as output:
+        running = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})}
+        )
+        try:
+            yield running
+        finally:
+            running.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                running.wait(10)
+            running.kill()
+            running.wait()
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """A running Prometheus, asked over its own API."""
+
+    url: str
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": expression}, timeout=30).json()
+        assert answer["status"] == "success", answer
+        result: list[dict[str, Any]] = answer["data"]["result"]
+        return result
+
+    def value(self, expression: str) -> float | None:
+        """The value of the only series of an expression; None without one."""
+        found = self.query(expression)
+        assert len(found) <= 1, found
+        return float(found[0]["value"][1]) if found else None
+
+    def values(self, expression: str, *labels: str) -> dict[tuple[str, ...], float]:
+        """Values by the given labels."""
+        return {
+            tuple(series["metric"].get(label, "") for label in labels): float(series["value"][1])
+            for series in self.query(expression)
+        }
+
+    def targets(self) -> list[dict[str, Any]]:
+        answer = httpx.get(f"{self.url}/api/v1/targets", timeout=30).json()
+        active: list[dict[str, Any]] = answer["data"]["activeTargets"]
+        return active
+
+
+@contextlib.contextmanager
+def prometheus(
+    program: str, folder: Path, configuration: Mapping[str, Any], *flags: str
+) -> Iterator[Prometheus]:
+    """Run Prometheus with this configuration until the end of the block; ready when it is given."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(dict(configuration)))
+    port = free_port()
+    command = [
+        program,
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        *flags,
+    ]
+    server = Prometheus(f"http://127.0.0.1:{port}")
+    with process(command, folder / "prometheus.log") as running:
+        eventually(
+            lambda: running.poll() is not None or answers(f"{server.url}/-/ready"), 30, "Prometheus is ready"
+        )
+        assert running.poll() is None, (folder / "prometheus.log").read_text()[-2000:]
+        yield server
+
+
+def scrape_job(target: str, interval: str = "1s", **more: Any) -> dict[str, Any]:
+    return {
+        "job_name": "dhcp-failover",
+        "scrape_interval": interval,
+        "scrape_timeout": interval,
+        "static_configs": [{"targets": [target]}],
+        **more,
+    }
+
+
+def written_json(path: Path, value: object) -> Path:
+    path.write_text(json.dumps(value))
+    return path
