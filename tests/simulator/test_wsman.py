@@ -32,6 +32,7 @@ from dhcp_failover_exporter.simulator.wsman import (
     Tls,
     WinRM,
 )
+from dhcp_failover_exporter.simulator.wsman.shells import Shells
 
 pytestmark = pytest.mark.wire
 
@@ -47,6 +48,7 @@ class Machine:
 
     def __init__(self) -> None:
         self.texts: list[str] = ["ready"]
+        self.pause = 0.0
         self.error: Exception | None = None
         self.asked: list[tuple[str, Mapping[str, object], Caller]] = []
         self.release = threading.Event()
@@ -56,7 +58,9 @@ class Machine:
     def invoke(self, command: str, parameters: Mapping[str, object], caller: Caller) -> Iterator[str]:
         self.asked.append((command, parameters, caller))
         self.running.release()
-        yield from self.texts
+        for text in self.texts:
+            yield text
+            time.sleep(self.pause)
         while not (self.release.wait(0.01) or caller.stopped.is_set()):
             pass
         if self.error is not None:
@@ -208,6 +212,15 @@ class TestSessions:
                 assert run(pool).output == ["ready"]
             assert winrm.requests - before == 30
             assert (winrm.shells_opened, winrm.commands, winrm.connections) == (1, 11, 1)
+
+    def test_what_is_written_at_short_intervals_comes_in_one_receive(
+        self, winrm: WinRM, machine: Machine
+    ) -> None:
+        machine.texts, machine.pause = ["a", "b", "c"], 0.01
+        with open_pool(winrm) as pool:
+            before = winrm.requests
+            assert run(pool).output == ["a", "b", "c"]
+            assert winrm.requests - before == 3
 
     def test_parameters_arrive_as_plain_values(self, winrm: WinRM, machine: Machine) -> None:
         with open_pool(winrm) as pool:
@@ -661,8 +674,12 @@ class TestWireFaults:
             ps.begin_invoke()
             pool.shell.receive("stdout", command_id=ps.id)  # the progress record
             other = client(winrm)
-            selectors = {"selector_set": pool.shell._selector_set}
-            deleting = threading.Timer(0.1, other.delete, (pool.shell.resource_uri,), selectors)
+
+            def delete_while_it_waits() -> None:
+                wait_until(lambda: winrm.shells[0].operations == 1)
+                other.delete(pool.shell.resource_uri, selector_set=pool.shell._selector_set)
+
+            deleting = threading.Thread(target=delete_while_it_waits)
             deleting.start()
             assert fault_of(lambda: pool.shell.receive("stdout", command_id=ps.id)) == 995
             deleting.join()
@@ -747,6 +764,29 @@ class TestWireFaults:
             winrm.come_back()
             assert winrm.port == port
             pool.shell.opened = False
+        with open_pool(winrm) as pool:
+            assert run(pool).output == ["ready"]
+
+    def test_an_idle_connection_is_closed_after_a_while(self, serve: Callable[..., WinRM]) -> None:
+        winrm = serve(idle_connection_seconds=0.1)
+        with open_pool(winrm) as pool:
+            wait_until(lambda: winrm.connections == 0)
+            assert len(winrm.shells) == 1
+            pool.connection.transport.session = pool.connection.transport.encryption = None
+            assert run(pool).output == ["ready"]
+
+    def test_a_request_that_a_restart_overtook_opens_no_shell(self, machine: Machine) -> None:
+        shells = Shells(machine, Quotas(), 0.05, Clock())
+        era = shells.era
+        shells.close()
+        with pytest.raises(ConnectionAbortedError):
+            shells.open("id", SVC, Endpoint(), "127.0.0.1", 60, era)
+        assert shells.alive() == ()
+
+    def test_a_listener_starts_again_after_a_stop(self, serve: Callable[..., WinRM]) -> None:
+        winrm = serve()
+        winrm.stop()
+        winrm.start()
         with open_pool(winrm) as pool:
             assert run(pool).output == ["ready"]
 

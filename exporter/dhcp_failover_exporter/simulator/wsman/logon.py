@@ -49,11 +49,9 @@ class Authority:
         self.logons: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._folder = tempfile.TemporaryDirectory(prefix="winrm-")
-        self._store = Path(self._folder.name) / "accounts"
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._keytab = keytab
-        self._accounts: tuple[Account, ...] = ()
-        self.replace(accounts)
+        self._accounts = tuple(accounts)
 
     @property
     def accounts(self) -> tuple[Account, ...]:
@@ -70,16 +68,20 @@ class Authority:
 
     def replace(self, accounts: Iterable[Account]) -> None:
         """Replace the accounts; connections and shells keep the account that they logged on with."""
-        accounts = tuple(accounts)
-        lines = [line for account in accounts for line in _store_lines(account)]
-        with self._lock:
-            self._store.touch(mode=0o600)
-            self._store.write_text("\n".join(lines))
-            self._accounts = accounts
+        self._accounts = tuple(accounts)
+        if self._folder is not None:
+            self._write_store()
+
+    def open(self) -> None:
+        """Write the secrets to a folder of its own, where the NTLM acceptor reads them."""
+        self._folder = tempfile.TemporaryDirectory(prefix="winrm-")
+        self._write_store()
 
     def close(self) -> None:
         """Remove the secrets from disk."""
-        self._folder.cleanup()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
 
     def by_name(self, name: str) -> Account | None:
         """Return the account of that name."""
@@ -96,6 +98,16 @@ class Authority:
             if self._keytab is not None:
                 os.environ["KRB5_KTNAME"] = f"FILE:{self._keytab}"
             return context.step(token)
+
+    @property
+    def _store(self) -> Path:
+        return Path("" if self._folder is None else self._folder.name) / "accounts"
+
+    def _write_store(self) -> None:
+        lines = [line for account in self._accounts for line in _store_lines(account)]
+        with _ENVIRONMENT:
+            self._store.touch(mode=0o600)
+            self._store.write_text("\n".join(lines))
 
     def count(self, account: Account) -> None:
         """Count a logon."""

@@ -17,8 +17,6 @@ from dhcp_failover_exporter.simulator.wsman.logon import Authority
 from dhcp_failover_exporter.simulator.wsman.machine import Account, Endpoint, Machine
 from dhcp_failover_exporter.simulator.wsman.shells import Quotas, Shell, Shells
 
-_IDLE_CONNECTION_SECONDS = 120.0
-
 
 class WinRM:
     """A WinRM listener in front of a `Machine`.
@@ -35,6 +33,7 @@ class WinRM:
         keytab: the service's Kerberos key; needs the gssapi package.
         quotas: the limits in force; assign `quotas` to change them.
         computer_name: as it appears in faults.
+        idle_connection_seconds: when a connection without requests is closed, as http.sys does.
         gather_seconds: how long a Receive waits for more output after the first.
         clock: monotonic seconds, for the ages of shells.
     """
@@ -53,6 +52,7 @@ class WinRM:
         keytab: Path | None = None,
         quotas: Quotas | None = None,
         computer_name: str = "WIN-SIMULATED",
+        idle_connection_seconds: float = 120.0,
         gather_seconds: float = 0.05,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -70,7 +70,7 @@ class WinRM:
             computer_name,
             self._count,
         )
-        self._listener = Listener((host, port), tls, self._handler, self.faults, _IDLE_CONNECTION_SECONDS)
+        self._listener = Listener((host, port), tls, self._handler, self.faults, idle_connection_seconds)
 
     def __enter__(self) -> Self:
         self.start()
@@ -81,6 +81,7 @@ class WinRM:
 
     def start(self) -> None:
         """Listen; returns when connections are accepted."""
+        self._authority.open()
         self._listener.open()
 
     def stop(self) -> None:
