@@ -113,16 +113,17 @@ class PsrpSession:
         self._wire.reset()
 
     def _answer(self, parameters: Parameters) -> Answer:
-        """Repeat what a lost connection or shell has spoilt, once for each of the two."""
-        repeated: set[type[PollError]] = set()
+        """Repeat what a lost connection or shell has spoilt, once for each kind of loss."""
+        repeated: set[tuple[type[PollError], bool]] = set()
         while True:
             try:
                 return self._attempt(parameters)
             except (ConnectionLostError, ShellUnknownError) as loss:
+                in_answer = self._shell is None or self._shell.busy
                 self._clear_up(loss)
-                if type(loss) in repeated:
+                if (type(loss), in_answer) in repeated:
                     raise
-                repeated.add(type(loss))
+                repeated.add((type(loss), in_answer))
             except PollError as error:
                 self._clear_up(error)
                 raise
@@ -200,11 +201,15 @@ class PsrpSession:
 
     def _delete_lost(self) -> None:
         """Delete the shells that were given up, as far as that succeeds; the rest waits for the next call."""
-        try:
-            while self._lost:
-                self._delete(self._lost[0])
-        except PollError:
-            self._wire.reset()
+        for _ in range(2):  # the first time may find the kept connection closed
+            try:
+                while self._lost:
+                    self._delete(self._lost[0])
+            except ConnectionLostError:
+                self._wire.reset()
+            except PollError:
+                self._wire.reset()
+                return
 
     def _delete(self, shell_id: str) -> None:
         selectors = SelectorSet()

@@ -3,20 +3,22 @@
 Stands in for pypsrp's transport: everything that pypsrp sends goes through `Wire.send`. Knows sockets and
 time, knows nothing of shells and pipelines.
 
-Three habits of the libraries are undone here. pypsrp repeats a Receive five times after a read timeout:
+Four habits of the libraries are undone here. pypsrp repeats a Receive five times after a read timeout:
 here every message is sent once. urllib3 replaces a connection that the server has closed without a word:
 here that is an error, because the new connection is not logged on and an encrypted message cannot be read
 on it. Timeouts count from read to read, so that a peer which drips outlives them: here a timer shuts the
-socket down.
+socket down. http.client takes an answer whose head was cut for one with fewer headers, so that half a logon
+looks like a refused one: here it is a lost connection.
 """
 
 import functools
+import http.client
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from typing import Any
+from typing import Any, BinaryIO
 
 from pypsrp.exceptions import AuthenticationError, WinRMTransportError
 from pypsrp.wsman import WSMan
@@ -59,7 +61,7 @@ class Wire:
         self._guarded = False
         self._ends = 0.0
         self._interrupted = False
-        self._sockets: set[socket.socket] = set()
+        self._connections: set[_Http] = set()
         self._lock = threading.Lock()
         self.wsman = WSMan(
             settings.address,
@@ -142,13 +144,12 @@ class Wire:
         self.logged_on = False
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, also one that a library has lost sight of after an error."""
         self._inner.close()
         with self._lock:
-            for handle in self._sockets:
-                _end(handle)
-                handle.close()
-            self._sockets.clear()
+            connections = list(self._connections)
+        for connection in connections:
+            connection.close()
 
     def interrupt(self) -> None:
         """End the running call now; `resume` allows the next one."""
@@ -164,20 +165,18 @@ class Wire:
         if self.logged_on:
             raise ConnectionGone
 
-    def connected(self, sock: socket.socket) -> socket.socket:
-        """Hold a new connection for the timer; a duplicate, because TLS takes the socket itself over."""
-        handle = sock.dup()
+    def connected(self, connection: "_Http") -> None:
+        """Watch a new connection."""
         with self._lock:
-            self._sockets.add(handle)
+            self._connections.add(connection)
         if self._interrupted or self.expired:
             self._cut()
-        return handle
 
-    def disconnected(self, handle: socket.socket) -> None:
-        """Let go of a connection: as long as its duplicate is open, the peer does not see the end."""
+    def disconnected(self, connection: "_Http") -> None:
+        """Watch it no longer."""
         with self._lock:
-            self._sockets.discard(handle)
-            handle.close()
+            self._connections.discard(connection)
+            connection.let_go()
 
     def _log_on(self, message: bytes, timeouts: tuple[float, float]) -> bytes | WinRMTransportError:
         """Send the message that carries the logon; a fault in the answer proves the credential as well."""
@@ -201,36 +200,71 @@ class Wire:
 
     def _cut(self) -> None:
         with self._lock:
-            for handle in self._sockets:
-                _end(handle)
+            for connection in self._connections:
+                connection.shut_down()
 
     def _negotiated(self) -> str:
         contexts = getattr(self._inner.session.auth, "contexts", {}) if self._inner.session else {}
         return next((c.negotiated_protocol for c in contexts.values() if c.negotiated_protocol), self.auth)
 
 
-def _end(handle: socket.socket) -> None:
-    with suppress(OSError):
-        handle.shutdown(socket.SHUT_RDWR)
+class _Head:
+    """Lines of an HTTP head; one without its end was cut."""
+
+    def __init__(self, lines: BinaryIO) -> None:
+        self._lines = lines
+
+    def readline(self, limit: int) -> bytes:
+        line = self._lines.readline(limit)
+        if not line.endswith(b"\n"):
+            raise http.client.RemoteDisconnected("Remote end closed connection within the head")
+        return line
+
+
+class _Answer(http.client.HTTPResponse):
+    """An HTTP answer whose head must be whole."""
+
+    def begin(self) -> None:
+        """Called by http.client: read the head."""
+        stream = self.fp
+        self.fp = _Head(stream)  # type: ignore[assignment]  # the head is read line by line
+        try:
+            super().begin()
+        finally:
+            self.fp = stream
 
 
 class _Http(HTTPConnection):
-    """Tells its wire of each socket, before a TLS handshake begins on it."""
+    """A connection that its wire can shut down at any time, also while TLS shakes hands."""
 
     wire: Wire
-    handle: socket.socket | None = None
+    response_class = _Answer
+    # A duplicate, because TLS takes the socket itself over.
+    _handle: socket.socket | None = None
 
     def _new_conn(self) -> socket.socket:
         self.wire.connecting()
         sock = super()._new_conn()
-        self.handle = self.wire.connected(sock)
+        self._handle = sock.dup()
+        self.wire.connected(self)
         return sock
 
+    def shut_down(self) -> None:
+        """End it for both sides; whoever reads from it sees the end."""
+        if self._handle:
+            with suppress(OSError):
+                self._handle.shutdown(socket.SHUT_RDWR)
+
+    def let_go(self) -> None:
+        """Close the duplicate: as long as it is open, the other side does not see the end."""
+        if self._handle:
+            self._handle.close()
+            self._handle = None
+
     def close(self) -> None:
+        """Called by urllib3, and by the wire."""
         super().close()
-        if self.handle:
-            self.wire.disconnected(self.handle)
-            self.handle = None
+        self.wire.disconnected(self)
 
 
 class _Https(_Http, HTTPSConnection):
