@@ -300,7 +300,7 @@ def lines(title: str, description: str, *queries: Json, look: Look, stacked: boo
 def timeline(title: str, description: str, *queries: Json, look: Look) -> Json:
     """One row per series, coloured by value; short values may hide between the points of a long range."""
     panel = _panel("state-timeline", title, description, queries, look)
-    panel["fieldConfig"]["defaults"]["custom"] = {"fillOpacity": 80, "lineWidth": 0, "spanNulls": False}
+    panel["fieldConfig"]["defaults"]["custom"] = {"fillOpacity": 80, "lineWidth": 0}
     panel["options"] = {
         "alignValue": "left",
         "legend": {"calcs": [], "displayMode": "list", "placement": "bottom", "showLegend": False},
@@ -401,7 +401,6 @@ def choice(name: str, label: str, query: str, *, several: bool = True) -> Json:
         "name": name,
         "label": label,
         "datasource": DATASOURCE,
-        "definition": query,
         # 1: label values.
         "query": {"qryType": 1, "query": query, "refId": f"variable-{name}"},
         "regex": "",
