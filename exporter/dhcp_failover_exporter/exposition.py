@@ -9,9 +9,9 @@ formats, only the heads of counters differ.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Final
 
 from .metrics import CATALOGUE, NEED_RELATIONSHIPS, Family, Group, PollHealth, Sample, health_samples
@@ -85,20 +85,26 @@ def blocks(server: str, samples: Iterable[Sample]) -> Sequence[Block]:
     Raises:
         ValueError: a sample does not have the labels of its family.
     """
-    values: dict[str, dict[tuple[str, ...], float]] = {}
-    for name, labels, value in samples:
-        values.setdefault(name, {})[labels] = value
-    return [_block(CATALOGUE[name], server, series) for name, series in values.items()]
+    series: dict[str, list[Sample]] = {}
+    for sample in samples:
+        series.setdefault(sample.family, []).append(sample)
+    # The families of one section mostly share their label sets.
+    pairs = cache(_pairs)
+    return [_block(CATALOGUE[name], server, found, pairs) for name, found in series.items()]
 
 
-def _block(family: Family, server: str, series: Mapping[tuple[str, ...], float]) -> Block:
+_Pairs = Callable[[tuple[str, ...], tuple[str, ...]], str]
+
+
+def _block(family: Family, server: str, samples: Iterable[Sample], pairs: _Pairs) -> Block:
     names = family.labels[1:]
+    values = {pairs(names, labels): value for _, labels, value in samples}
     start = f'{family.name}{{server="{_escaped(server)}"'
-    lines = [f"{start}{_pairs(names, labels)}}} {_number(value)}\n" for labels, value in series.items()]
+    lines = [f"{start}{labels}}} {_number(value)}\n" for labels, value in values.items()]
     return Block(family, "".join(lines).encode())
 
 
-def _pairs(names: Sequence[str], labels: Sequence[str]) -> str:
+def _pairs(names: tuple[str, ...], labels: tuple[str, ...]) -> str:
     if len(names) != len(labels):
         raise ValueError(f"expected values of the labels {names}, got {labels}")
     return "".join([f',{name}="{_escaped(label)}"' for name, label in zip(names, labels, strict=True)])
