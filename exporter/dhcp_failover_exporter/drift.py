@@ -101,17 +101,19 @@ def _normal_item(part: str, item: Raw) -> Item:
 
 
 def _normal(part: str, field: str, value: object) -> Any:
-    if part == "policies" and isinstance(value, list):
-        return _criteria(value)
     if isinstance(value, list):
-        return [_normal(part, field, item) for item in value]
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if not isinstance(value, str):
-        return value
+        return _criteria(value) if part == "policies" else [_normal(part, field, item) for item in value]
+    if isinstance(value, str):
+        return _spelled(field, value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _spelled(field: str, text: str) -> str:
     if field in _ENUMERATIONS | _CLASSES:
-        return value.casefold()
-    return _client_id(value) if field == "ClientId" else _hexadecimal(value) if field == "Value" else value
+        return text.casefold()
+    if field == "ClientId":
+        return _client_id(text)
+    return _hexadecimal(text) if field == "Value" else text
 
 
 def _client_id(text: str) -> str:
@@ -125,12 +127,21 @@ def _hexadecimal(text: str) -> str:
 
 def _criteria(words: Sequence[object]) -> Sequence[Sequence[str]]:
     """`EQ, a, b, NE, c`: the values after one operator in any order, and these groups in any order."""
-    groups: list[list[str]] = []
-    for word in map(str, words):
-        if word.upper() in _OPERATORS or not groups:
-            groups.append([])
-        groups[-1].append(word.upper() if word.upper() in _OPERATORS else _client_id(word))
-    return sorted([*group[:1], *sorted(group[1:])] for group in groups)
+    groups: list[tuple[str, list[str]]] = []
+    for word in map(_criterion, words):
+        if word.upper() in _OPERATORS:
+            groups.append((word, []))
+        else:
+            groups = groups or [("", [])]
+            groups[-1][1].append(word)
+    return sorted([operator, *sorted(values)] for operator, values in groups)
+
+
+def _criterion(word: object) -> str:
+    """Client ids, names of classes and domains, which Windows compares without case (inferred)."""
+    if isinstance(word, str):
+        return _client_id(word).casefold()
+    return json.dumps(word, sort_keys=True)
 
 
 def _option_key(item: Item) -> str:
