@@ -312,7 +312,7 @@ def views(draw: st.DrawFn) -> tuple[Mapping[str, tuple[Record, ...]], View]:
     records = {name: draw(strategy) for name, strategy in RECORDS.items()}
     counts = draw(st.dictionaries(st.tuples(TEXT, st.just("link_up")), st.integers(0, 99), max_size=2))
     view = View(
-        topology=topology(records["relationships"], Naming(), "a"),  # type: ignore[arg-type]  # of that section
+        topology=topology(records["relationships"], Naming(), "a"),
         event_log=EventLog(1, counts),
         clock=draw(st.none() | st.just(ClockOffset(-0.25, 0.125))),
         dhcp_answers=draw(st.none() | st.booleans()),
@@ -338,7 +338,7 @@ def test_what_is_rendered_parses_to_what_a_plain_collector_gives(fleet: Any) -> 
         publications.append(Publication(server, health, sections))
     oracle = Oracle(expected)
     registry = CollectorRegistry()
-    registry.register(oracle)  # type: ignore[arg-type]  # a collector by shape
+    registry.register(oracle)
 
     text = join(publications, 110.0).decode()
     assert normalised(parse_text(text)) == normalised(parse_text(generate_latest(registry).decode()))
