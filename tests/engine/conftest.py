@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dhcp_failover_exporter.config import Credential, Intervals, ServerSettings, Settings
+from prometheus_client import CollectorRegistry
+
+from dhcp_failover_exporter.config import Credential, ServerSettings, Settings
 from dhcp_failover_exporter.engine import Engine, Hooks
 from dhcp_failover_exporter.engine.gate import Gate
-from dhcp_failover_exporter.engine.schedule import Agenda
+from dhcp_failover_exporter.engine.schedule import Agenda, Targets
 from dhcp_failover_exporter.engine.telemetry import Telemetry
 from dhcp_failover_exporter.engine.worker import Surroundings, Worker
 from dhcp_failover_exporter.errors import AuthError, DeadlineError, PollError
+from dhcp_failover_exporter.exposition import join
 from dhcp_failover_exporter.failover import Naming
 from dhcp_failover_exporter.session import Answer
-from prometheus_client import CollectorRegistry
 
 EPOCH = 1_700_000_000.0
 
@@ -153,27 +155,21 @@ class FakeSession:
     def _data(self, name: str, scopes: Sequence[str]) -> Any:
         server = self.server
         chosen = scopes or server.scopes
-        match name:
-            case "server":
-                return {"ComputerName": server.name, "OSVersion": "10.0", "PSVersion": "5.1"}
-            case "relationships":
-                return [
-                    {"Name": name, "PartnerServer": "dhcp02", "State": state, "ScopeId": server.scopes}
-                    for name, state in server.states.items()
-                ]
-            case "ports":
-                return [{"PartnerServer": "dhcp02", "Reachable": server.reachable, "Port": 647}]
-            case "scopes":
-                return [{"ScopeId": scope, "State": "Active"} for scope in server.scopes]
-            case "statistics":
-                return [{"ScopeId": scope, "AddressesFree": 9} for scope in chosen]
-            case "configuration":
-                return [{"ScopeId": scope} for scope in chosen]
-            case "events":
-                return self._events()
-            case "firewall":
-                return []
-        return {}
+        return {
+            "server": {"ComputerName": server.name, "OSVersion": "10.0", "PSVersion": "5.1"},
+            "relationships": [
+                {"Name": relationship, "PartnerServer": "dhcp02", "State": state, "ScopeId": server.scopes}
+                for relationship, state in server.states.items()
+            ],
+            "ports": [{"PartnerServer": "dhcp02", "Reachable": server.reachable, "Port": 647}],
+            "scopes": [{"ScopeId": scope, "State": "Active"} for scope in server.scopes],
+            "statistics": [{"ScopeId": scope, "AddressesFree": 9} for scope in chosen],
+            "configuration": [{"ScopeId": scope} for scope in chosen],
+            "events": self._events() if name == "events" else None,
+            "counters": {},
+            "settings": {},
+            "firewall": [],
+        }[name]
 
     def _events(self) -> dict[str, Any]:
         after = self.server.after_events[-1] or 0
@@ -188,15 +184,6 @@ class FakeSession:
             "More": False,
             "Events": records,
         }
-
-
-def addresses(count: int) -> list[str]:
-    return [f"10.{number // 250}.{number % 250}.0" for number in range(count)]
-
-
-def settings_of(name: str = "dhcp01", **changes: Any) -> ServerSettings:
-    changes.setdefault("credential", Credential(name="lab", username="lab"))
-    return ServerSettings(name=name, **changes)
 
 
 class Stage:
@@ -217,12 +204,40 @@ class Stage:
             self.servers[name] = FakeServer(self.clock, name, **changes)
         return self.servers[name]
 
+    @staticmethod
+    def addresses(count: int) -> list[str]:
+        return [f"10.{number // 250}.{number % 250}.0" for number in range(count)]
+
+    @staticmethod
+    def settings(name: str = "dhcp01", **changes: Any) -> ServerSettings:
+        changes.setdefault("credential", Credential(name="lab", username="lab"))
+        return ServerSettings(name=name, **changes)
+
+    @staticmethod
+    def targets(scopes: Sequence[str]) -> Targets:
+        return Targets(scopes)
+
     def worker(
         self, name: str = "dhcp01", *, polling: bool = True, start: float = 0.0, **changes: Any
     ) -> Worker:
-        settings = settings_of(name, **changes)
+        self.server(name)
+        settings = self.settings(name, **changes)
         agenda = Agenda(settings, start, polling=polling)
         return Worker(settings, Naming([settings]), self.gate, self.shared, agenda)
+
+    def late_polls(self, seconds: float) -> float:
+        """The share of state polls that started later than that after their time."""
+        name = "dhcp_failover_exporter_poll_lateness_seconds"
+        polls = self.registry.get_sample_value(f"{name}_count")
+        on_time = self.registry.get_sample_value(f"{name}_bucket", {"le": str(seconds)})
+        assert polls
+        assert on_time is not None
+        return 1 - on_time / polls
+
+    def shown(self, worker: Worker) -> set[str]:
+        """The sample lines of a scrape now."""
+        exposition = join([worker.entry.publication], self.clock.monotonic()).decode()
+        return {line for line in exposition.splitlines() if not line.startswith("#")}
 
     def engine(self, *servers: ServerSettings, polling: bool = True, clock: Any = None) -> Engine:
         return Engine(

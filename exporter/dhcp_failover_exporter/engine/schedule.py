@@ -200,9 +200,13 @@ class Agenda:
         """A slice of the section about scopes whose last slice is longest ago."""
         names = [name for name in _ASSUMED_PACE if name in self._turns and self._slice_due(name) <= now]
         for name in sorted(names, key=lambda name: self._last_slice.get(name, -math.inf)):
-            if self._fits(self._paces[name].seconds_per_scope, now):
+            if self._fits(self._least_seconds(name), now):
                 return self._cut(name, now)
         return None
+
+    def _least_seconds(self, name: str) -> float:
+        """For one scope, or for all where they are not known by name."""
+        return self._paces[name].seconds_per_scope if self.targets_of(name) else self._turns[name].seconds
 
     def _slice_due(self, name: str) -> float:
         return self._rounds[name].due if name in self._rounds else self._turns[name].due
@@ -269,6 +273,8 @@ class Agenda:
             self._close(name, started, now)
             yield Collected(section, started)
             return
+        if not round_.scopes:
+            self._turns[name].seconds = seconds
         round_.add(section, len(call.scopes))
         self._paces[name].measured(seconds, len(call.scopes) or len(round_.scopes) or len(section.records))
         if section.failure or round_.done:

@@ -6,7 +6,7 @@ So its hours can be simulated in milliseconds; `runner.Runner` gives it a thread
 
 import math
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from dhcp_failover_exporter.engine.telemetry import Telemetry
 from dhcp_failover_exporter.errors import AuthError, PollError, SuspendedError
 from dhcp_failover_exporter.failover import Naming
 from dhcp_failover_exporter.session import Answer, Session
-from dhcp_failover_exporter.snapshot import Events, parse
+from dhcp_failover_exporter.snapshot import Events, Section, parse
 
 UNASKED_SECONDS: Final = 600.0
 """Without polling: how long a server that nobody asks for keeps its session."""
@@ -157,14 +157,17 @@ class Worker:
         telemetry = self._shared.telemetry
         return Hooks(partial(self._gate.logon, self.settings.credential), telemetry.opened, telemetry.closed)
 
-    def _answered(self, call: Call, collected: Iterable[Collected], timing: Timing) -> None:
+    def _answered(self, call: Call, collected: Sequence[Collected], timing: Timing) -> None:
+        before = {it.section.name: self._dossier.reason(it.section.name) for it in collected}
         if self._agenda.is_poll(call):
             self._poll_answered(collected, timing)
         else:
-            self._sections_complete(collected)
+            self._complete(collected)
+        for it in collected:
+            self._tell(it.section, before[it.section.name])
         self._agenda.targets = self._dossier.targets()
 
-    def _poll_answered(self, collected: Iterable[Collected], timing: Timing) -> None:
+    def _poll_answered(self, collected: Sequence[Collected], timing: Timing) -> None:
         before = self._dossier.failure
         changed = self._dossier.poll_answered(collected, timing, self._session.auth if self._session else "")
         if changed:
@@ -172,38 +175,39 @@ class Worker:
         if before:
             self._log.info("server answers again")
 
-    def _sections_complete(self, collected: Iterable[Collected]) -> None:
+    def _complete(self, collected: Iterable[Collected]) -> None:
         for it in collected:
-            before = self._dossier.reason(it.section.name)
-            self._complete(it)
-            self._tell(it, before)
+            self._look_for_causes(it)
+            self._dossier.collected(it, self._epoch(it.started))
 
-    def _complete(self, it: Collected) -> None:
+    def _look_for_causes(self, it: Collected) -> None:
         now = self._clock.monotonic()
         if it.section.name == "ports" and self._dossier.ports_differ(it.section):
             self._agenda.bring_forward(CAUSES, now, unless_after=it.started)
         for record in it.section.records:
             if isinstance(record, Events) and self._dossier.heard_events(record):
                 self._agenda.bring_forward(["events"], now)
-        self._dossier.collected(it, self._epoch(it.started))
 
-    def _failed(self, call: Call, error: PollError, collected: Iterable[Collected], timing: Timing) -> None:
+    def _failed(self, call: Call, error: PollError, collected: Sequence[Collected], timing: Timing) -> None:
         if not self._agenda.is_poll(call):
-            self._sections_complete(collected)
+            self._answered(call, collected, timing)
             return
         if self._dossier.failure != error.reason:
             self._log.warning("poll failed", reason=error.reason, error=str(error))
         self._dossier.poll_failed(error, collected, timing)
 
-    def _tell(self, it: Collected, before: str | None) -> None:
+    def _tell(self, section: Section, before: str | None) -> None:
         """One line per change, and a new logon where a right is missing: rights apply at logon."""
-        reason = it.section.reason
-        if reason == "permission" and self._session:
+        if section.reason == "permission" and self._session:
             self._session.renew()
-        if reason and reason != before:
-            error = it.section.failure or it.section.errors[0]
+        if section.reason and section.reason != before:
+            error = section.failure or section.errors[0]
             self._log.warning(
-                "section failed", section=it.section.name, reason=reason, id=error.id, error=error.message
+                "section failed",
+                section=section.name,
+                reason=section.reason,
+                id=error.id,
+                error=error.message,
             )
 
     def _epoch(self, moment: float) -> float:
