@@ -2,11 +2,12 @@
 
 import datetime as dt
 import ipaddress
+import itertools
 import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,20 +48,24 @@ class Machine:
     """Answers Get-Thing with what a test sets, and remembers what it was asked."""
 
     def __init__(self) -> None:
-        self.texts: list[str] = ["ready"]
+        self.texts: Iterable[str] = ["ready"]
         self.pause = 0.0
         self.error: Exception | None = None
         self.asked: list[tuple[str, Mapping[str, object], Caller]] = []
         self.release = threading.Event()
         self.release.set()
         self.running = threading.Semaphore(0)
+        self.ended = threading.Event()
 
     def invoke(self, command: str, parameters: Mapping[str, object], caller: Caller) -> Iterator[str]:
         self.asked.append((command, parameters, caller))
         self.running.release()
-        for text in self.texts:
-            yield text
-            time.sleep(self.pause)
+        try:
+            for text in self.texts:
+                yield text
+                time.sleep(self.pause)
+        finally:
+            self.ended.set()
         while not (self.release.wait(0.01) or caller.stopped.is_set()):
             pass
         if self.error is not None:
@@ -444,6 +449,22 @@ class TestLogons:
         with pytest.raises(AuthenticationError):
             open_pool(serve(auth=("basic",))).__enter__()
 
+    def test_a_token_that_is_none_is_refused(self, serve: Callable[..., WinRM]) -> None:
+        winrm = serve(auth=("negotiate", "kerberos", "basic"), keytab=Path("/nonexistent"))
+        for header in (
+            "Negotiate AAAA",
+            "Kerberos AAAA",
+            "Negotiate %%",
+            "Basic %%",
+            "Digest x",
+            "Negotiate",
+        ):
+            answer = requests.post(
+                f"http://127.0.0.1:{winrm.port}/wsman", headers={"Authorization": header}, timeout=5
+            )
+            assert answer.status_code == 401, header
+        assert winrm.logons == {}
+
     def test_the_challenge_names_what_is_offered(self, serve: Callable[..., WinRM]) -> None:
         winrm = serve(auth=("negotiate", "kerberos", "basic"))
         answer = requests.post(f"http://127.0.0.1:{winrm.port}/wsman", timeout=5)
@@ -687,14 +708,40 @@ class TestWireFaults:
             assert machine.asked[0][2].stopped.is_set()
             pool.shell.opened = False
 
+    def test_a_deleted_shell_stops_what_runs_in_it(self, winrm: WinRM, machine: Machine) -> None:
+        machine.texts, machine.pause = itertools.repeat("on and on"), 0.001
+        with open_pool(winrm) as pool:
+            PowerShell(pool).add_cmdlet("Get-Thing").begin_invoke()
+            assert machine.running.acquire(timeout=5)
+        assert machine.ended.wait(5)
+
+    def test_a_connection_that_waits_for_its_answer_is_not_idle(self, winrm: WinRM, machine: Machine) -> None:
+        machine.release.clear()
+        with open_pool(winrm) as pool:
+            ps = PowerShell(pool).add_cmdlet("Get-Thing")
+            ps.begin_invoke()
+            ps.poll_invoke(timeout=5)
+            receiving = threading.Thread(target=ps.end_invoke)
+            receiving.start()
+            wait_until(lambda: winrm.shells[0].operations == 1)
+            assert winrm.close_idle_connections() == 0
+            machine.release.set()
+            receiving.join()
+            assert ps.state == PSInvocationState.COMPLETED
+            ps.close()
+            assert winrm.close_idle_connections() == 1
+            pool.shell.opened = False
+
     @pytest.mark.parametrize("at", [0, 10, 300, None])
     def test_an_answer_is_cut_and_the_shell_stays(self, winrm: WinRM, at: int | None) -> None:
         wsman = client(winrm)
         with pool_of(wsman) as pool:
             run(pool, script=DEFINE)
             winrm.faults.cut_next_answer(at, action="Receive")
+            before = winrm.requests
             with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
                 run(pool)
+            assert winrm.requests - before == 2
             assert len(winrm.shells) == 1
             wsman.transport.close()
             wsman.transport.session = wsman.transport.encryption = None
@@ -760,7 +807,8 @@ class TestWireFaults:
             winrm.go_down()
             with pytest.raises(requests.ConnectionError):
                 open_pool(winrm).__enter__()
-            assert (winrm.shells, winrm.connections) == ((), 0)
+            assert winrm.shells == ()
+            wait_until(lambda: winrm.connections == 0)
             winrm.come_back()
             assert winrm.port == port
             pool.shell.opened = False

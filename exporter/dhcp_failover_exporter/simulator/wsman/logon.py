@@ -11,7 +11,8 @@ import struct
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +29,9 @@ _OCTETS = b"Content-Type: application/octet-stream\r\n"
 _PROTOCOL = re.compile(r'protocol="([^"]+)"')
 _SIZE = struct.Struct("<i")
 _NTLM_AUTHENTICATE = b"NTLMSSP\x00\x03\x00\x00\x00"
-# pyspnego's NTLM acceptor reads its secrets from the file that NTLM_USER_FILE names when it is stepped; each
-# listener has its own, so the variable changes under a lock that every step of every listener takes.
+# pyspnego's acceptors find their secrets through the environment: NTLM in the file that NTLM_USER_FILE names
+# when it is stepped, Kerberos in KRB5_KTNAME when it begins. Each listener has its own, so the variables change
+# under a lock that every handshake of every listener takes.
 _ENVIRONMENT = threading.Lock()
 
 
@@ -91,13 +93,27 @@ class Authority:
         """Return the account that the certificate is mapped to."""
         return next((one for one in self._accounts if common_name and one.certificate == common_name), None)
 
+    def acceptor(self, scheme: str) -> spnego.ContextProxy:
+        """Begin a handshake. Raises SpnegoError or ImportError where Kerberos has no key or no library."""
+        protocol = scheme.lower()
+        options = spnego.NegotiateOptions.wrapping_winrm
+        if protocol == "negotiate":
+            options |= spnego.NegotiateOptions.use_negotiate
+        with self._secrets():
+            return spnego.server(protocol=protocol, options=options)
+
     def step(self, context: spnego.ContextProxy, token: bytes) -> bytes | None:
-        """Advance a handshake with this listener's secrets."""
+        """Advance a handshake. Raises SpnegoError, ValueError or struct.error for a token that is no good."""
+        with self._secrets():
+            return context.step(token)
+
+    @contextmanager
+    def _secrets(self) -> Iterator[None]:
         with _ENVIRONMENT:
             os.environ["NTLM_USER_FILE"] = str(self._store)
             if self._keytab is not None:
                 os.environ["KRB5_KTNAME"] = f"FILE:{self._keytab}"
-            return context.step(token)
+            yield
 
     @property
     def _store(self) -> Path:
@@ -208,12 +224,12 @@ class Logon:
         return account
 
     def _negotiate(self, scheme: str, token: bytes) -> Progress:
-        if self._context is None or self._context.complete:
-            self._account = None
-            self._context = _acceptor(scheme)
         try:
+            if self._context is None or self._context.complete:
+                self._account = None
+                self._context = self._authority.acceptor(scheme)
             answer = self._authority.step(self._context, token)
-        except (SpnegoError, ValueError, struct.error) as error:
+        except (SpnegoError, ImportError, ValueError, struct.error) as error:
             self._context = None
             if (name := _ntlm_name(token)) is None:
                 raise LogonRefusedError(scheme) from error
@@ -230,13 +246,6 @@ class Logon:
         self._authority.count(account)
         self._account = account
         return account
-
-
-def _acceptor(scheme: str) -> spnego.ContextProxy:
-    if scheme.lower() == "kerberos":
-        return spnego.server(protocol="kerberos", options=spnego.NegotiateOptions.wrapping_winrm)
-    options = spnego.NegotiateOptions.use_negotiate | spnego.NegotiateOptions.wrapping_winrm
-    return spnego.server(protocol="negotiate", options=options)
 
 
 def _store_lines(account: Account) -> Iterable[str]:
