@@ -138,15 +138,19 @@ def run(
     """Watch and serve until SIGTERM or SIGINT; `listening_at` is told the URL once the port is taken."""
     settings = _load(config_file)
     listening = _listen(listen_address)
+    url = listener.url_of(listening)
     own = OwnMetrics()
     own.note_reload(successful=True)
     engine = Engine(settings, own.registry)
     reload = Reload(config_file, engine, own)
-    log.info("started", version=__version__, servers=len(settings.servers), url=listener.url_of(listening))
-    listening_at(listener.url_of(listening))
-    engine.start()
+
+    def started() -> None:
+        engine.start()
+        log.info("started", version=__version__, servers=len(settings.servers), url=url)
+        listening_at(url)
+
     try:
-        asyncio.run(_serve(create_app(engine, own, reload), listening, reload))
+        asyncio.run(_serve(create_app(engine, own, reload), listening, reload, started))
     finally:
         engine.stop(STOP_SECONDS)
         log.info("stopped")
@@ -168,12 +172,13 @@ def _listen(address: str) -> socket:
         raise click.ClickException(f"cannot listen on {address}: {error.strerror}") from None
 
 
-async def _serve(app: ASGIApp, listening: socket, reload: Reload) -> None:
+async def _serve(app: ASGIApp, listening: socket, reload: Reload, started: Callable[[], None]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, _reload_quietly, reload))
+    started()
     await listener.serve(app, listening, stop.wait)
 
 

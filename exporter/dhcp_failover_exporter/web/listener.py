@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +66,8 @@ async def serve(app: ASGIApp, listening: socket.socket, until: Callable[[], Awai
     """Serve `app` until `until()` returns; then answers in flight get `GRACEFUL_SECONDS`."""
     asyncio.get_running_loop().set_exception_handler(_note_lost_connection)
     # hypercorn's types want its own ASGI declarations, which describe the same calls.
-    await hypercorn_serve(app, _settings(listening), shutdown_trigger=until)  # type: ignore[arg-type]
+    served = _without_lost_clients(app)
+    await hypercorn_serve(served, _settings(listening), shutdown_trigger=until)  # type: ignore[arg-type]
 
 
 def _settings(listening: socket.socket) -> Config:
@@ -81,6 +82,21 @@ def _settings(listening: socket.socket) -> Config:
     config.include_server_header = False
     config.errorlog = logging.getLogger("hypercorn.error")
     return config
+
+
+def _without_lost_clients(app: ASGIApp) -> ASGIApp:
+    """The application, for which a client that went away in mid-answer is no error of its own."""
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_or_forget(message: Message) -> None:
+            try:
+                await send(message)
+            except OSError as error:
+                log.debug("connection lost", error=str(error))
+
+        await app(scope, receive, send_or_forget)
+
+    return served
 
 
 def _note_lost_connection(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
