@@ -2,8 +2,9 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ class FakeServer:
     closed: int = 0
     renewals: int = 0
     hang: threading.Event | None = None
+    deaf: bool = False
     entered: threading.Event = field(default_factory=threading.Event)
 
     def times(self, section: str) -> list[float]:
@@ -121,7 +123,7 @@ class FakeSession:
 
     def interrupt(self) -> None:
         self.interrupted = True
-        if self.server.hang:
+        if self.server.hang and not self.server.deaf:
             self.server.hang.set()
 
     def close(self) -> None:
@@ -194,7 +196,11 @@ class Stage:
         self.registry = CollectorRegistry()
         self.servers: dict[str, FakeServer] = {}
         self.gate = Gate(self.clock)
-        self.shared = Surroundings(self.open_session, self.clock, Telemetry(self.registry))
+
+    @cached_property
+    def shared(self) -> Surroundings:
+        """What workers share that no engine has made."""
+        return Surroundings(self.open_session, self.clock, Telemetry(self.registry))
 
     def open_session(self, settings: ServerSettings, hooks: Hooks) -> FakeSession:
         return FakeSession(self.server(settings.name), settings, hooks)
@@ -239,14 +245,9 @@ class Stage:
         exposition = join([worker.entry.publication], self.clock.monotonic()).decode()
         return {line for line in exposition.splitlines() if not line.startswith("#")}
 
-    def engine(self, *servers: ServerSettings, polling: bool = True, clock: Any = None) -> Engine:
-        return Engine(
-            Settings(servers=servers, polling_enabled=polling),
-            self.registry,
-            self.open_session,
-            clock or self.clock,
-            jitter=lambda seconds: 0.0 * seconds,
-        )
+    def engine(self, *servers: ServerSettings, polling: bool = True) -> Engine:
+        settings = Settings(servers=servers, polling_enabled=polling)
+        return Engine(settings, self.registry, self.open_session, self.clock, jitter=lambda _: 0.0)
 
     def run(self, *workers: Worker, seconds: float, each: Callable[[], None] = lambda: None) -> None:
         """Let the workers step through so much time; calls of several share one clock, one after the other."""
@@ -273,17 +274,3 @@ def password_file(tmp_path: Path) -> Path:
     path = tmp_path / "password"
     path.write_text("wrong")
     return path
-
-
-@pytest.fixture
-def stopping() -> Iterator[Callable[[Engine], Engine]]:
-    """Engines that the test starts are stopped at its end."""
-    engines: list[Engine] = []
-
-    def register(engine: Engine) -> Engine:
-        engines.append(engine)
-        return engine
-
-    yield register
-    for engine in engines:
-        engine.stop(5.0)

@@ -31,7 +31,7 @@ UNASKED_SECONDS: Final = 600.0
 
 # A gate that opens (new secret, reload) is noticed this soon, however far the next poll is.
 _GATE_LOOK_SECONDS: Final = 5.0
-_SHUT_OUT: Final = (AuthError.reason, SuspendedError.reason)
+_BY_GATE: Final = (AuthError.reason, SuspendedError.reason)
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class Worker:
         self._agenda.targets = self._dossier.targets()
 
     def _poll_answered(self, collected: Sequence[Collected], timing: Timing) -> None:
-        before = self._dossier.failure
+        before, self._shut_out = self._dossier.failure, False
         changed = self._dossier.poll_answered(collected, timing, self._session.auth if self._session else "")
         if changed:
             self._agenda.bring_forward(CAUSES, self._clock.monotonic(), unless_after=timing.started)
@@ -195,6 +195,7 @@ class Worker:
         if self._dossier.failure != error.reason:
             self._log.warning("poll failed", reason=error.reason, error=str(error))
         self._dossier.poll_failed(error, collected, timing)
+        self._shut_out = error.reason in _BY_GATE and not self._gate.is_open(self.settings.credential)
 
     def _tell(self, section: Section, before: str | None) -> None:
         """One line per change, and a new logon where a right is missing: rights apply at logon."""
@@ -234,16 +235,14 @@ class Worker:
             future.set_result(self.entry)
 
     def _look_at_gate(self, now: float) -> None:
-        """A gate that was seen shut and is open now ends the wait for the next poll."""
-        if self._dossier.failure not in _SHUT_OUT:
-            return
-        was_shut, self._shut_out = self._shut_out, not self._gate.is_open(self.settings.credential)
-        if was_shut and not self._shut_out:
+        """A gate that shut this server out and has opened again ends the wait for the next poll."""
+        if self._shut_out and self._gate.is_open(self.settings.credential):
+            self._shut_out = False
             self._agenda.poll_now(now)
 
     def _pause(self, now: float) -> float:
         pause = self._agenda.wait(now)
-        if self._dossier.failure in _SHUT_OUT:
+        if self._shut_out:
             pause = min(pause, _GATE_LOOK_SECONDS)
         return pause if self._agenda.polling else self._pause_without_polling(pause, now)
 
