@@ -708,6 +708,41 @@ class TestWireFaults:
             assert machine.asked[0][2].stopped.is_set()
             pool.shell.opened = False
 
+    def test_output_goes_to_the_client_that_came_back(self, winrm: WinRM, machine: Machine) -> None:
+        machine.release.clear()
+        machine.texts = []
+        wsman = client(winrm)
+        with pool_of(wsman) as pool:
+            run(pool, script=DEFINE)
+            ps = PowerShell(pool).add_cmdlet("Get-Thing")
+            ps.begin_invoke()
+            pool.shell.receive("stdout", command_id=ps.id)  # the progress record
+
+            def poll_until_lost() -> None:
+                with pytest.raises(requests.ConnectionError):
+                    ps.poll_invoke()
+
+            lost = threading.Thread(target=poll_until_lost)
+            lost.start()
+            wait_until(lambda: winrm.shells[0].operations == 1)
+            winrm.close_connections()
+            lost.join()
+            wsman.transport.close()
+            wsman.transport.session = wsman.transport.encryption = None
+            releasing = threading.Timer(0.2, machine.release.set)
+            releasing.start()
+            assert ps.end_invoke() == []
+            assert ps.state == PSInvocationState.COMPLETED
+            ps.close()
+
+    def test_stop_leaves_no_thread(self, serve: Callable[..., WinRM]) -> None:
+        before = set(threading.enumerate())
+        winrm = serve()
+        with open_pool(winrm) as pool:
+            winrm.stop()
+            pool.shell.opened = False
+        wait_until(lambda: set(threading.enumerate()) <= before)
+
     def test_a_deleted_shell_stops_what_runs_in_it(self, winrm: WinRM, machine: Machine) -> None:
         machine.texts, machine.pause = itertools.repeat("on and on"), 0.001
         with open_pool(winrm) as pool:

@@ -30,8 +30,8 @@ _PROTOCOL = re.compile(r'protocol="([^"]+)"')
 _SIZE = struct.Struct("<i")
 _NTLM_AUTHENTICATE = b"NTLMSSP\x00\x03\x00\x00\x00"
 # pyspnego's acceptors find their secrets through the environment: NTLM in the file that NTLM_USER_FILE names
-# when it is stepped, Kerberos in KRB5_KTNAME when it begins. Each listener has its own, so the variables change
-# under a lock that every handshake of every listener takes.
+# when it is stepped, Kerberos in KRB5_KTNAME when it begins. Each listener has its own, so the variables
+# change under a lock that every handshake of every listener takes.
 _ENVIRONMENT = threading.Lock()
 
 

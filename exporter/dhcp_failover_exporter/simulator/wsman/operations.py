@@ -10,6 +10,7 @@ from psrpcore import PSRPCoreError
 
 from dhcp_failover_exporter.simulator.wsman import soap
 from dhcp_failover_exporter.simulator.wsman.machine import Account, Endpoint
+from dhcp_failover_exporter.simulator.wsman.psrp import AbortedError
 from dhcp_failover_exporter.simulator.wsman.shells import (
     DEFAULT_IDLE_SECONDS,
     SMALLEST_IDLE_SECONDS,
@@ -87,7 +88,9 @@ class Operations:
             try:
                 received = shell.pool.receive(command_id, request.operation_timeout)
             except KeyError:
-                raise (soap.aborted() if shell.pool.closed else soap.unknown_command()) from None
+                raise soap.unknown_command() from None
+            except AbortedError:
+                raise soap.aborted() from None
         if received is None:
             raise soap.operation_timed_out()
         return soap.answer(request, f"{_SHELL}/ReceiveResponse", _received(*received, command))

@@ -53,12 +53,17 @@ _VERSIONS = {
 }
 
 
+class AbortedError(Exception):
+    """The wait for output ended without any."""
+
+
 class Outbox:
     """The fragments that wait for a Receive: of one pipeline, or of the pool itself."""
 
     def __init__(self) -> None:
         self._batches: deque[deque[bytes]] = deque([deque()])
         self.bytes_waiting = 0
+        self.receives = 0
 
     def put(self, fragments: Sequence[bytes], *, ends_receive: bool = False) -> None:
         """Add fragments; `ends_receive` keeps what follows out of the same Receive."""
@@ -119,11 +124,6 @@ class Pool:
         threading.Thread(target=self._runspace, name=f"runspace {caller.shell_id}", daemon=True).start()
 
     @property
-    def closed(self) -> bool:
-        """Whether the shell is gone."""
-        return self._closed
-
-    @property
     def commands(self) -> int:
         """Number of commands that the client has not terminated."""
         return len(self._pipelines)
@@ -145,17 +145,27 @@ class Pool:
     def receive(self, command_id: uuid.UUID | None, timeout: float) -> tuple[list[bytes], bool] | None:
         """Wait for output: fragments, and whether the command ended; None if nothing came in `timeout` s.
 
-        Raises KeyError for an unknown command and for a pool that was closed meanwhile.
+        Raises KeyError for an unknown command, AbortedError if the pool is closed or a newer Receive takes
+        over meanwhile, as the one of a client that lost its connection does.
         """
         with self._changed:
             pipeline = None if command_id is None else self._pipelines[command_id]
             outbox = self._outbox if pipeline is None else pipeline.outbox
-            if not self._changed.wait_for(lambda: self._ready(outbox, pipeline), timeout):
+            number = outbox.receives = outbox.receives + 1
+            self._changed.notify_all()
+
+            def is_over() -> bool:
+                ended = pipeline is not None and pipeline.ended
+                return ended or self._closed or outbox.receives != number
+
+            if not self._changed.wait_for(lambda: bool(outbox.bytes_waiting) or is_over(), timeout):
                 return None
             if pipeline is not None:
-                self._changed.wait_for(lambda: self._full(outbox, pipeline), self._gather_seconds)
-            if self._closed:
-                raise KeyError(command_id)
+                self._changed.wait_for(
+                    lambda: outbox.bytes_waiting >= RECEIVE_BYTES or is_over(), self._gather_seconds
+                )
+            if self._closed or outbox.receives != number:
+                raise AbortedError
             fragments = outbox.take()
             return fragments, pipeline is not None and pipeline.ended and not outbox.bytes_waiting
 
@@ -182,13 +192,6 @@ class Pool:
                 pipeline.stopped.set()
             self._queue.put(None)
             self._changed.notify_all()
-
-    def _ready(self, outbox: Outbox, pipeline: Pipeline | None) -> bool:
-        ended = pipeline is not None and pipeline.ended
-        return bool(outbox.bytes_waiting) or ended or self._closed
-
-    def _full(self, outbox: Outbox, pipeline: Pipeline) -> bool:
-        return outbox.bytes_waiting >= RECEIVE_BYTES or pipeline.ended or self._closed
 
     def _stop(self, pipeline: Pipeline) -> None:
         pipeline.stopped.set()

@@ -121,7 +121,7 @@ def internal_error(text: str) -> WsmanFault:
 
 
 def aborted() -> WsmanFault:
-    """The shell went away while the operation waited (ERROR_OPERATION_ABORTED)."""
+    """The shell went away, or another Receive came, while this one waited (ERROR_OPERATION_ABORTED)."""
     text = "The I/O operation has been aborted because of either a thread exit or an application request."
     return WsmanFault("w:InternalError", 995, text, sender=False)
 
