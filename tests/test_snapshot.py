@@ -1,6 +1,7 @@
 """Contract documents to records: tolerant of the unknown, strict about shapes, one bad record costs itself."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dhcp_failover_exporter import snapshot
 from dhcp_failover_exporter.errors import ContractError, DeadlineError
 from dhcp_failover_exporter.snapshot import (
     SECTIONS,
@@ -23,6 +23,7 @@ from dhcp_failover_exporter.snapshot import (
     SectionError,
     Server,
     ServerOptions,
+    documents,
     merge,
     parse,
 )
@@ -95,6 +96,13 @@ class TestRecords:
         (server,) = read("server", {"UtcNow": "2026-01-15T12:00:00.1234567Z"}).records
         assert isinstance(server, Server)
         assert server.utc_now == pytest.approx(1768478400.123456)
+
+    def test_a_time_without_a_zone_is_utc_wherever_the_exporter_runs(
+        self, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    ) -> None:
+        request.addfinalizer(time.tzset)
+        monkeypatch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
         assert read("server", {"UtcNow": "2026-01-15T12:00:00"}).records[0].utc_now == 1768478400
 
     def test_half_a_surrogate_pair_is_replaced_and_a_whole_one_kept(self) -> None:
@@ -250,6 +258,12 @@ class TestDocuments:
         with pytest.raises(ContractError, match="section scopes: parts do not add up"):
             parse(documents, ["scopes"])
 
+    def test_a_part_that_could_not_be_read_fails_its_section(self) -> None:
+        first = document("scopes", [{"ScopeId": "10.0.0.0"}], part=1, parts=2)
+        second = document("scopes", part=2, parts=2, error={"id": "WIN32 5,X", "category": "", "message": ""})
+        section = parse([first, second], ["scopes"])["scopes"]
+        assert (section.records, section.reason) == ((), "permission")
+
     def test_every_asked_section_must_be_answered(self) -> None:
         with pytest.raises(ContractError, match="no answer for section relationships, scopes"):
             parse([document("server", {})], ["server", "relationships", "scopes"])
@@ -359,8 +373,8 @@ class TestAwkwardInput:
             assert len(section.records) + len(section.errors) == len(records)
 
 
-def test_every_section_has_a_reader() -> None:
-    assert set(SECTIONS) == snapshot._LISTS.keys() | snapshot._OBJECTS.keys()
+def test_every_section_has_records() -> None:
+    assert tuple(documents._KINDS) == SECTIONS
 
 
 def test_counters_of_a_server_without_the_performance_class_are_not_zero() -> None:
@@ -375,7 +389,7 @@ JSON = st.recursive(
     ),
     max_leaves=8,
 )
-NAMES = [name for kind in (Relationship, Scope, PortProbe) for _, name, _ in snapshot._table(kind)]
+NAMES = [name for kind in (Relationship, Scope, PortProbe) for _, name, _ in documents._table(kind)]
 
 
 @given(
@@ -385,5 +399,5 @@ NAMES = [name for kind in (Relationship, Scope, PortProbe) for _, name, _ in sna
 def test_whatever_the_data_are_they_cost_a_section_at_most(section: str, data: Any) -> None:
     found = parse([document(section, data), document("server", {})], [section, "server"])
     assert section in found
-    if isinstance(data, list) and section in snapshot._LISTS:
+    if isinstance(data, list) and section not in documents._ONE_OBJECT:
         assert len(found[section].records) + len(found[section].errors) >= len(data)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .snapshot import ScopeConfiguration
+from dhcp_failover_exporter.snapshot import ScopeConfiguration
 
 # Changes whenever the same configuration would give other fingerprints: only equal schemes may be compared.
 SCHEME: Final = "1"

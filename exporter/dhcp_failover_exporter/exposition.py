@@ -14,7 +14,15 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Final
 
-from .metrics import CATALOGUE, NEED_RELATIONSHIPS, Family, Group, PollHealth, Sample, health_samples
+from dhcp_failover_exporter.metrics import (
+    CATALOGUE,
+    NEED_RELATIONSHIPS,
+    Family,
+    Group,
+    PollHealth,
+    Sample,
+    health_samples,
+)
 
 _EOF: Final = b"# EOF\n"
 

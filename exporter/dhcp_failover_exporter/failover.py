@@ -12,7 +12,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Final, Protocol
 
-from .snapshot import Event, Events, Relationship
+from dhcp_failover_exporter.snapshot import Event, Events, Relationship
 
 # As `State` of Get-DhcpServerv4Failover spells them, in FSM_STATE's order:
 # https://learn.microsoft.com/en-us/windows/win32/api/dhcpsapi/ne-dhcpsapi-fsm_state

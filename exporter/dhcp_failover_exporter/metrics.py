@@ -14,9 +14,18 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, cast
 
-from . import drift, errors
-from .failover import EVENT_KINDS, STATES, ClockOffset, EventLog, History, Link, Topology, folded
-from .snapshot import (
+from dhcp_failover_exporter import drift, errors
+from dhcp_failover_exporter.failover import (
+    EVENT_KINDS,
+    STATES,
+    ClockOffset,
+    EventLog,
+    History,
+    Link,
+    Topology,
+    folded,
+)
+from dhcp_failover_exporter.snapshot import (
     REASONS,
     Counters,
     FirewallRule,
