@@ -67,11 +67,11 @@ def run(*arguments: str) -> Any:
     return CliRunner().invoke(cli.main, arguments)
 
 
-def test_version_is_the_package_s():
+def test_version_is_the_package_s() -> None:
     assert run("--version").output.startswith(f"dhcp-failover-exporter, version {__version__} (python 3.")
 
 
-def test_help_names_every_flag():
+def test_help_names_every_flag() -> None:
     output = run("--help").output
     for flag in (
         "--config.file FILE",
@@ -83,14 +83,14 @@ def test_help_names_every_flag():
         assert flag in output
 
 
-def test_check_accepts_a_right_file(configuration):
+def test_check_accepts_a_right_file(configuration: Any) -> None:
     result = run(f"--config.file={configuration()}", "--config.check")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.output.endswith("right, 2 servers\n")
 
 
 @pytest.mark.parametrize("arguments", [["--config.check"], []])
-def test_ten_mistakes_are_ten_lines_and_exit_code_2(tmp_path, arguments):
+def test_ten_mistakes_are_ten_lines_and_exit_code_2(tmp_path: Any, arguments: Any) -> None:
     """With --config.check and at start alike."""
     file = tmp_path / "wrong.yml"
     file.write_text(TEN_MISTAKES)
@@ -103,19 +103,19 @@ def test_ten_mistakes_are_ten_lines_and_exit_code_2(tmp_path, arguments):
     assert result.stdout == ""
 
 
-def test_a_missing_file_is_one_line(tmp_path):
+def test_a_missing_file_is_one_line(tmp_path: Any) -> None:
     result = run(f"--config.file={tmp_path / 'none.yml'}")
     assert result.exit_code == 2
     assert result.stderr == f"{tmp_path / 'none.yml'}: cannot be read: No such file or directory\n"
 
 
-def test_a_wrong_address_is_named(configuration):
+def test_a_wrong_address_is_named(configuration: Any) -> None:
     result = run(f"--config.file={configuration()}", "--web.listen-address=9647")
     assert result.exit_code == 2
     assert "'9647' is no listen address: write :9647, 127.0.0.1:9647 or [::1]:9647" in result.stderr
 
 
-def test_demo_without_the_simulator_says_what_to_install(monkeypatch):
+def test_demo_without_the_simulator_says_what_to_install(monkeypatch: Any) -> None:
     monkeypatch.setitem(sys.modules, "dhcp_failover_exporter.simulator.lab", None)
     result = run("demo")
     assert result.exit_code == 1
@@ -183,8 +183,8 @@ def hung_server() -> Iterator[int]:
 @pytest.mark.wire
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_with_0_though_servers_hang_and_a_client_idles(
-    configuration, start, hung_server, number
-):
+    configuration: Any, start: Any, hung_server: Any, number: Any
+) -> None:
     process = start(f"--config.file={configuration(hung_server)}")
     url = httpx.URL(process.url)
     with socket.create_connection((url.host, url.port)):
@@ -195,7 +195,7 @@ def test_a_signal_ends_it_with_0_though_servers_hang_and_a_client_idles(
 
 
 @pytest.mark.wire
-def test_sighup_reloads_and_a_bad_file_changes_nothing(configuration, start):
+def test_sighup_reloads_and_a_bad_file_changes_nothing(configuration: Any, start: Any) -> None:
     process = start(f"--config.file={configuration()}")
     configuration(servers=[{"name": "dhcp09.lab.local"}])
     process.popen.send_signal(signal.SIGHUP)
@@ -209,7 +209,7 @@ def test_sighup_reloads_and_a_bad_file_changes_nothing(configuration, start):
 
 
 @pytest.mark.wire
-def test_an_address_in_use_is_one_sentence(configuration, start):
+def test_an_address_in_use_is_one_sentence(configuration: Any, start: Any) -> None:
     process = start(f"--config.file={configuration()}")
     address = f"127.0.0.1:{httpx.URL(process.url).port}"
     result = run(f"--config.file={configuration()}", f"--web.listen-address={address}")
@@ -218,7 +218,7 @@ def test_an_address_in_use_is_one_sentence(configuration, start):
 
 
 @pytest.mark.wire
-def test_logs_show_no_secret_even_at_debug(configuration, start):
+def test_logs_show_no_secret_even_at_debug(configuration: Any, start: Any) -> None:
     process = start(f"--config.file={configuration()}", "--log.level=debug")
     process.logged("poll failed")
     process.end()
@@ -227,7 +227,7 @@ def test_logs_show_no_secret_even_at_debug(configuration, start):
 
 
 @pytest.mark.wire
-def test_servers_that_do_not_answer_are_up_0_on_metrics(configuration, start):
+def test_servers_that_do_not_answer_are_up_0_on_metrics(configuration: Any, start: Any) -> None:
     process = start(f"--config.file={configuration()}")
     process.logged("poll failed")
     process.logged("poll failed")
@@ -239,7 +239,7 @@ def test_servers_that_do_not_answer_are_up_0_on_metrics(configuration, start):
 # --- logs -------------------------------------------------------------------------------------------------
 
 
-def test_logfmt_keeps_a_hostile_value_on_its_line(capsys):
+def test_logfmt_keeps_a_hostile_value_on_its_line(capsys: Any) -> None:
     logs.configure("info", "logfmt")
     cli.log.info("met", server='x"\nlevel=error msg=forged')
     lines = capsys.readouterr().err.splitlines()
@@ -247,7 +247,7 @@ def test_logfmt_keeps_a_hostile_value_on_its_line(capsys):
     assert lines[0].split(" ", 1)[1].startswith('level=info msg=met server="x\\"')
 
 
-def test_level_applies_to_libraries_too(capsys):
+def test_level_applies_to_libraries_too(capsys: Any) -> None:
     logs.configure("error", "json")
     cli.log.warning("not shown")
     __import__("logging").getLogger("library").warning("not shown either")

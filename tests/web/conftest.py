@@ -41,7 +41,7 @@ class Machine:
         self.silent.set()
 
     @property
-    def relationship(self) -> dict[str, Any]:
+    def relationship(self) -> Any:
         return self.data["relationships"][0]
 
     def answer(self, section: str) -> str:
@@ -98,6 +98,7 @@ class Site:
         self.folder = folder
         self.machines: dict[str, Machine] = {}
         self.interval = "200ms"
+        self.timeout = "1s"
         self.polling = True
         self.engine: Engine
         self.own = OwnMetrics()
@@ -168,7 +169,7 @@ class Site:
                     "credentials": {"lab": {"username": "LAB\\svc", "password_file": "password"}},
                     "defaults": {
                         "credential": "lab",
-                        "timeout": "1s",
+                        "timeout": self.timeout,
                         "intervals": {"state": self.interval, "pools": self.interval},
                     },
                     "servers": [{"name": name} for name in self.machines],

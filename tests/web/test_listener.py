@@ -6,6 +6,7 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -31,18 +32,18 @@ ESTABLISHED = "01"
         ("localhost:9647", ("localhost", 9647)),
     ],
 )
-def test_addresses_as_prometheus_programs_take_them(address, expected):
+def test_addresses_as_prometheus_programs_take_them(address: Any, expected: Any) -> None:
     assert listener.parse_address(address) == expected
 
 
 @pytest.mark.parametrize("address", ["", "9647", "host", "::1:9647", ":port", ":65536", "host:-1", ":"])
-def test_other_addresses_are_refused_with_a_sentence(address):
+def test_other_addresses_are_refused_with_a_sentence(address: Any) -> None:
     with pytest.raises(ValueError, match="no listen address: write :9647"):
         listener.parse_address(address)
 
 
 @given(st.text())
-def test_no_address_is_any_other_error(address):
+def test_no_address_is_any_other_error(address: Any) -> None:
     try:
         host, port = listener.parse_address(address)
     except ValueError:
@@ -53,7 +54,7 @@ def test_no_address_is_any_other_error(address):
 
 @pytest.mark.wire
 @pytest.mark.parametrize("address", [":0", "[::]:0"])
-def test_every_address_takes_both_families(address):
+def test_every_address_takes_both_families(address: Any) -> None:
     with listener.listen(address) as listening:
         port = listening.getsockname()[1]
         for host in ("127.0.0.1", "::1") if socket.has_dualstack_ipv6() else ("127.0.0.1",):
@@ -62,7 +63,7 @@ def test_every_address_takes_both_families(address):
 
 
 @pytest.mark.wire
-def test_url_shows_the_port_that_was_taken():
+def test_url_shows_the_port_that_was_taken() -> None:
     with listener.listen("127.0.0.1:0") as listening:
         assert listener.url_of(listening) == f"http://127.0.0.1:{listening.getsockname()[1]}/"
     with listener.listen("[::1]:0") as listening:
@@ -78,21 +79,21 @@ SLOW_WITH_BODY = b"GET /slow HTTP/1.1\r\n" + HOST + b"Content-Length: 1000\r\n\r
 HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
-async def _small(_request):
+async def _small(_request: Any) -> Any:
     return PlainTextResponse("here")
 
 
-async def _big(_request):
+async def _big(_request: Any) -> Any:
     return PlainTextResponse("x" * 50_000_000)
 
 
-async def _slow(_request):
+async def _slow(_request: Any) -> Any:
     await asyncio.sleep(4)
     return PlainTextResponse("here, after more pieces of the body than hypercorn would queue")
 
 
 @pytest.fixture
-def address(serve):
+def address(serve: Any) -> Any:
     app = Starlette(routes=[Route("/", _small), Route("/big", _big), Route("/slow", _slow)])
     url = httpx.URL(serve(app))
     return url.host, url.port
@@ -134,7 +135,7 @@ def _kept(client: socket.socket) -> bool:
 
 
 @pytest.mark.wire
-def test_clients_that_do_not_play_along_are_closed_and_hold_up_nobody(address):
+def test_clients_that_do_not_play_along_are_closed_and_hold_up_nobody(address: Any) -> None:
     """All at once, while others are served; each is gone within seconds."""
     cases = {
         "idle": (b"",),

@@ -1,5 +1,7 @@
 """Accept headers as real scrapers send them, and the forms that they get."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,7 +46,7 @@ OPENMETRICS_0_0_1 = "application/openmetrics-text; version=0.0.1,text/plain;vers
         (";;,,=,", TEXT),
     ],
 )
-def test_format_follows_the_weights(accept, expected):
+def test_format_follows_the_weights(accept: Any, expected: Any) -> None:
     assert choose_format(accept) is expected
 
 
@@ -63,16 +65,16 @@ def test_format_follows_the_weights(accept, expected):
         ("gzipped", False),
     ],
 )
-def test_gzip_only_where_it_is_accepted(accept_encoding, expected):
+def test_gzip_only_where_it_is_accepted(accept_encoding: Any, expected: Any) -> None:
     assert accepts_gzip(accept_encoding) is expected
 
 
 @given(st.text())
-def test_no_header_text_is_an_error(header):
+def test_no_header_text_is_an_error(header: Any) -> None:
     assert choose_format(header) in (TEXT, OPENMETRICS)
     assert accepts_gzip(header) in (True, False)
 
 
-def test_content_types_are_the_ones_prometheus_3_knows():
+def test_content_types_are_the_ones_prometheus_3_knows() -> None:
     assert TEXT.content_type == "text/plain; version=0.0.4; charset=utf-8"
     assert OPENMETRICS.content_type == "application/openmetrics-text; version=1.0.0; charset=utf-8"

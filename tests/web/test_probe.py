@@ -1,6 +1,7 @@
 """/probe: one server, its next state result, within the time that Prometheus leaves."""
 
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,7 +25,7 @@ def value(text: str, name: str, **labels: str) -> float:
     return found[0]
 
 
-def test_gives_that_server_only_and_nothing_of_the_exporter(site, client_of):
+def test_gives_that_server_only_and_nothing_of_the_exporter(site: Any, client_of: Any) -> None:
     site.pair()
     text = client_of(site).get(TARGET).text
     assert 'server="dhcp01.lab.local"' in text
@@ -46,43 +47,46 @@ def test_gives_that_server_only_and_nothing_of_the_exporter(site, client_of):
         ),
     ],
 )
-def test_wrong_targets_are_one_sentence(site, client_of, query, sentence):
+def test_wrong_targets_are_one_sentence(site: Any, client_of: Any, query: Any, sentence: Any) -> None:
     site.pair()
     answer = client_of(site).get(f"/probe{query}")
     assert (answer.status_code, answer.text) == (400, sentence)
 
 
 @pytest.mark.parametrize("header", ["soon", "0", "-1", "nan", "inf"])
-def test_wrong_timeouts_are_one_sentence(site, client_of, header):
+def test_wrong_timeouts_are_one_sentence(site: Any, client_of: Any, header: Any) -> None:
     site.pair()
     answer = client_of(site).get(TARGET, headers={TIMEOUT: header})
     assert answer.status_code == 400
     assert answer.text == "X-Prometheus-Scrape-Timeout-Seconds is no number above 0\n"
 
 
-def test_target_is_found_whatever_its_letter_case(site, client_of):
+def test_target_is_found_whatever_its_letter_case(site: Any, client_of: Any) -> None:
     site.pair()
     assert value(client_of(site).get("/probe?target=DHCP01.LAB.LOCAL").text, "dhcp_failover_up") == 1
 
 
-def test_unfinished_poll_is_an_answer_up_0_timeout(site, client_of):
-    """Over a server that answered a moment ago, so that only the probe itself can say so."""
-    site.interval = "300ms"
+def test_unfinished_poll_is_an_answer_up_0_timeout(site: Any, client_of: Any, eventually: Any) -> None:
+    """The server answered a moment ago and has 30 s to answer again: only the probe's own deadline can say so."""
+    site.timeout = "30s"
     left, _ = site.pair()
     client = client_of(site)
     left.silent.clear()
-    polls = left.polls
-    time.sleep(0.3)  # until a state poll is due: a probe before that is answered with the last result
-    started = time.monotonic()
-    answer = client.get(TARGET, headers={TIMEOUT: "0.8"})
-    assert 0.2 < time.monotonic() - started < 0.8
-    assert answer.status_code == 200
-    assert left.polls <= polls + 1
-    assert value(answer.text, "dhcp_failover_up") == 0
-    assert value(answer.text, "dhcp_failover_poll_failed", reason="timeout") == 1
+
+    def probed() -> str:
+        answer = client.get(TARGET, headers={TIMEOUT: "0.8"})
+        assert answer.status_code == 200
+        return str(answer.text)
+
+    eventually(lambda: value(probed(), "dhcp_failover_up") == 0)
+    started, polls = time.monotonic(), left.polls
+    assert value(probed(), "dhcp_failover_poll_failed", reason="timeout") == 1
+    assert 0.25 < time.monotonic() - started < 0.8
+    assert left.polls == polls, "a probe joins the poll in flight"
+    assert value(client.get("/metrics?collect[]=state").text, "dhcp_failover_up", server=left.name) == 1
 
 
-def test_without_polling_the_first_probe_polls(site, client_of):
+def test_without_polling_the_first_probe_polls(site: Any, client_of: Any) -> None:
     site.polling = False
     left, right = site.pair()
     client = client_of(site)
@@ -92,7 +96,7 @@ def test_without_polling_the_first_probe_polls(site, client_of):
     assert (left.polls, right.polls) == (1, 0)
 
 
-def test_without_polling_a_silent_server_is_up_0_timeout_too(site, client_of):
+def test_without_polling_a_silent_server_is_up_0_timeout_too(site: Any, client_of: Any) -> None:
     site.polling = False
     left, _ = site.pair()
     client = client_of(site)
@@ -102,7 +106,9 @@ def test_without_polling_a_silent_server_is_up_0_timeout_too(site, client_of):
     assert value(answer.text, "dhcp_failover_poll_failed", reason="timeout") == 1
 
 
-def test_debug_shows_the_probe_its_metrics_and_the_masked_configuration(site, client_of, unreachable):
+def test_debug_shows_the_probe_its_metrics_and_the_masked_configuration(
+    site: Any, client_of: Any, unreachable: Any
+) -> None:
     left, _ = site.pair()
     left.fault = unreachable
     text = client_of(site).get(f"{TARGET}&debug=true").text
@@ -112,7 +118,7 @@ def test_debug_shows_the_probe_its_metrics_and_the_masked_configuration(site, cl
     assert "hunter2" not in text
 
 
-def test_debug_tells_of_every_section(site, client_of, eventually):
+def test_debug_tells_of_every_section(site: Any, client_of: Any, eventually: Any) -> None:
     left, _ = site.pair()
     left.refused["settings"] = {"id": "WIN32 5,Get-DhcpServerSetting", "category": "", "message": "denied"}
     client = client_of(site)
@@ -123,12 +129,12 @@ def test_debug_tells_of_every_section(site, client_of, eventually):
     )
 
 
-def test_half_a_second_is_left_for_the_way_back():
+def test_half_a_second_is_left_for_the_way_back() -> None:
     assert wait_seconds("10") == 9.5
     assert wait_seconds("0.3") == 0.05
     assert wait_seconds(None) == 120.0
 
 
 @given(st.floats(min_value=0.001, max_value=1e6))
-def test_never_longer_than_prometheus_waits(seconds):
+def test_never_longer_than_prometheus_waits(seconds: Any) -> None:
     assert 0 < wait_seconds(str(seconds)) <= max(seconds - 0.5, 0.05)
