@@ -88,8 +88,14 @@ CASES: list[tuple[Exception, type[errors.PollError]]] = [
     (WinRMError("Received related id does not match"), errors.ProtocolError),
     (NoCredentialError(context_msg="No Kerberos credentials available"), errors.AuthError),
     (BadMechanismError(context_msg="Unable to negotiate common mechanism"), errors.AuthError),
-    (InvalidCredentialError(context_msg="Cannot contact any KDC for realm 'LAB.TEST'"), errors.UnreachableError),
-    (InvalidCredentialError(context_msg="Server host/x@LAB not found in Kerberos database"), errors.ProtocolError),
+    (
+        InvalidCredentialError(context_msg="Cannot contact any KDC for realm 'LAB.TEST'"),
+        errors.UnreachableError,
+    ),
+    (
+        InvalidCredentialError(context_msg="Server host/x@LAB not found in Kerberos database"),
+        errors.ProtocolError,
+    ),
     (InvalidCredentialError(context_msg="Client x@LAB not found in Kerberos database"), errors.AuthError),
     (ImportError("GSSAPIProxy requires the Python gssapi library"), errors.AuthError),
     (ConnectionGone(), ConnectionLostError),

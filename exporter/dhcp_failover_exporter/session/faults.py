@@ -80,7 +80,13 @@ def translated(error: Exception, now: Circumstances) -> PollError:
     for kind, translate in _TABLE:
         if isinstance(error, kind):
             return translate(error, now)
+    if type(error).__module__.partition(".")[0] in _KERBEROS:
+        return _logon(error, now)
     return ProtocolError(f"{now.server}: {type(error).__name__} in the WinRM client")
+
+
+# Optional packages, so their exceptions cannot be named; pyspnego lets them through from the first ticket.
+_KERBEROS: Final = ("krb5", "gssapi")
 
 
 # Numbers of WSMan faults as Windows sends them (wsmerror.h).

@@ -20,16 +20,15 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, BinaryIO
 
-from pypsrp.exceptions import AuthenticationError, WinRMTransportError
+from pypsrp.exceptions import WinRMTransportError
 from pypsrp.wsman import WSMan
 from requests.adapters import HTTPAdapter
-from spnego.exceptions import SpnegoError
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from dhcp_failover_exporter.config import ServerSettings
 from dhcp_failover_exporter.errors import DeadlineError, UnreachableError
-from dhcp_failover_exporter.session.faults import ConnectionGone, translated
+from dhcp_failover_exporter.session.faults import ConnectionGone, mapped
 from dhcp_failover_exporter.session.logon import http_session
 
 # A name may have several addresses and urllib3 tries one after the other, each with the whole timeout.
@@ -181,14 +180,13 @@ class Wire:
     def _log_on(self, message: bytes, timeouts: tuple[float, float]) -> bytes | WinRMTransportError:
         """Send the message that carries the logon; a fault in the answer proves the credential as well."""
         answer: bytes | WinRMTransportError
-        try:
-            answer = self._inner.send(message, timeout=timeouts)
-        except (AuthenticationError, SpnegoError) as refusal:
-            raise translated(refusal, self) from refusal
-        except WinRMTransportError as fault:
-            if fault.code != HTTP_SERVER_ERROR:
-                raise
-            answer = fault
+        with mapped(self):
+            try:
+                answer = self._inner.send(message, timeout=timeouts)
+            except WinRMTransportError as fault:
+                if fault.code != HTTP_SERVER_ERROR:
+                    raise
+                answer = fault
         self.logged_on = True
         self.auth = self._negotiated()
         return answer
