@@ -203,7 +203,7 @@ def _counters(records: Sequence[Counters], _: View) -> Iterator[Sample]:
     yield from when_set("binding_acks_total", it.bnd_ack_received, "received")
     yield from when_set("binding_updates_dropped_total", it.bnd_upd_dropped)
     yield from when_set("binding_updates_pending", it.bnd_upd_pending)
-    yield from sample(
+    yield from when_set(
         "transitions_total", it.transitions_communication_interrupted, "CommunicationInterrupted"
     )
     yield from when_set("transitions_total", it.transitions_partner_down, "PartnerDown")
@@ -242,7 +242,7 @@ def _configuration(records: Sequence[ScopeConfiguration | ServerOptions], view: 
 def _fingerprints(record: ScopeConfiguration, relationship: str) -> Iterator[Sample]:
     for part, normal in drift.parts(record).items():
         value = drift.fingerprint(normal)
-        yield from sample(
+        yield from when_set(
             "scope_config_fingerprint", value, record.scope_id, relationship, part, drift.SCHEME
         )
 
