@@ -14,8 +14,6 @@ Caught means that `promtool test rules` fails. Mutants that survive are listed, 
 survivors.yml next to this file. It knows no PromQL beyond tokens.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import re
@@ -84,25 +82,28 @@ def rule_name(rule: Mapping[str, Any]) -> str:
 
 def edits(expression: str) -> Iterator[tuple[str, int, int, str]]:
     """(kind, start, end, replacement) for every place of an expression that a mutant can change."""
-    in_braces = in_list = False
-    previous = ""
+    inside = previous = ""  # inside: "{" among matchers, "(" in a list of labels
     for token in _TOKEN.finditer(expression):
-        text, start, end = token[0], token.start(), token.end()
-        if text in "{}":
-            in_braces = text == "{"
-        elif text in "()":
-            in_list = text == "(" and previous in _LISTS
-        elif in_braces and text in _MATCHER:
-            yield "label", start, end, _MATCHER[text]
-        elif in_list and token["name"]:
-            yield "label", *_listed(expression, start, end), ""
-        elif text in _NEGATED:
-            yield "comparison", start, end, _NEGATED[text]
-        elif text in _SET_OPERATOR:
-            yield "unless", start, end, _SET_OPERATOR[text]
-        elif token["number"]:
-            yield "threshold", start, end, f"{_grown(float(text)):g}"
+        text = token[0]
+        if text in "(){}":
+            inside = text if text == "{" or (text == "(" and previous in _LISTS) else ""
+        elif inside == "(" and token["name"]:
+            yield "label", *_listed(expression, token.start(), token.end()), ""
+        elif edit := _edit(token, among_matchers=inside == "{"):
+            kind, replacement = edit
+            yield kind, token.start(), token.end(), replacement
         previous = text
+
+
+def _edit(token: re.Match[str], *, among_matchers: bool) -> tuple[str, str] | None:
+    text = token[0]
+    if among_matchers:
+        return ("label", _MATCHER[text]) if text in _MATCHER else None
+    if text in _NEGATED:
+        return "comparison", _NEGATED[text]
+    if text in _SET_OPERATOR:
+        return "unless", _SET_OPERATOR[text]
+    return ("threshold", f"{_grown(float(text)):g}") if token["number"] else None
 
 
 def _listed(expression: str, start: int, end: int) -> tuple[int, int]:
@@ -192,7 +193,9 @@ def ordered_cases(mutant: Mutant, kept: Sequence[Mapping[str, Any]]) -> list[Cas
     """The cases cut down to some rules, those that show most of what the mutant reads first, short ones first."""
     own = _words(mutant.expression)
     cut = [pruned(case, kept) for case in cases()]
-    cut = [case for case in cut if case["input_series"] and (case["promql_expr_test"] or case["alert_rule_test"])]
+    cut = [
+        case for case in cut if case["input_series"] and (case["promql_expr_test"] or case["alert_rule_test"])
+    ]
 
     def rank(case: Case) -> tuple[bool, int, int]:
         fires = any(check["exp_samples"] for check in case["promql_expr_test"])
@@ -228,7 +231,10 @@ def _fails(batch: Sequence[Case], rules_file: Path, promtool: str) -> bool:
     test.write_text(
         yaml.safe_dump({"rule_files": [rules_file.name], "evaluation_interval": "1m", "tests": list(batch)})
     )
-    return subprocess.run([promtool, "test", "rules", str(test)], capture_output=True).returncode != 0
+    return (
+        subprocess.run([promtool, "test", "rules", str(test)], check=False, capture_output=True).returncode
+        != 0
+    )
 
 
 def survivors_expected() -> dict[tuple[str, str], str]:

@@ -1,0 +1,45 @@
+"""The shipped alert rules, faster: what the paging tests run instead of waiting an hour.
+
+Scaled by one factor, and nothing else: `for`, `keep_firing_for`, the group's `interval` and every range of an
+expression. Thresholds stay; durations that expressions take from metrics (MCLT, intervals) are the simulator's to scale.
+"""
+
+import re
+from typing import Any
+
+import yaml
+
+_UNITS_MS = {
+    "ms": 1,
+    "s": 1_000,
+    "m": 60_000,
+    "h": 3_600_000,
+    "d": 86_400_000,
+    "w": 604_800_000,
+    "y": 31_536_000_000,
+}
+_PART = re.compile(r"(\d+)(ms|[smhdwy])")
+_RANGE = re.compile(r"\[([0-9a-z]+)\]")
+_DURATIONS = ("for", "keep_firing_for")
+
+
+def scaled_duration(duration: str, factor: float) -> str:
+    """A duration as Prometheus writes it, times a factor, in whole milliseconds (at least 1: 0 would mean "at once")."""
+    milliseconds = sum(int(number) * _UNITS_MS[unit] for number, unit in _PART.findall(duration))
+    return f"{max(1, round(milliseconds * factor))}ms"
+
+
+def scaled(rules: str, factor: float) -> str:
+    """A rules file (its text) with every duration times a factor."""
+    document: dict[str, Any] = yaml.safe_load(rules)
+    for group in document["groups"]:
+        if "interval" in group:
+            group["interval"] = scaled_duration(group["interval"], factor)
+        group["rules"] = [_scaled_rule(rule, factor) for rule in group["rules"]]
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1_000)
+
+
+def _scaled_rule(rule: dict[str, Any], factor: float) -> dict[str, Any]:
+    durations = {key: scaled_duration(rule[key], factor) for key in _DURATIONS if key in rule}
+    expression = _RANGE.sub(lambda found: f"[{scaled_duration(found[1], factor)}]", rule["expr"])
+    return {**rule, **durations, "expr": expression}
