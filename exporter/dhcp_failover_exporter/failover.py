@@ -105,10 +105,6 @@ class Naming:
         )
         return "|".join(sorted(self.canonical(spelling or "") for spelling in chosen))
 
-    def is_server(self, spelling: str, server: str) -> bool:
-        """Whether an event's insert (host name or address) names this configured server."""
-        return self.server(spelling) == server
-
     def _by_label(self, host: str) -> str | None:
         """A NetBIOS name means the one server with that first label, and the other way round."""
         label = _label(host)
