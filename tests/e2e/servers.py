@@ -3,9 +3,11 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -131,3 +133,50 @@ def scrape_job(target: str, interval: str = "1s", **more: Any) -> dict[str, Any]
 def written_json(path: Path, value: object) -> Path:
     path.write_text(json.dumps(value))
     return path
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """A running exporter; `running` is its process."""
+
+    url: str
+    running: subprocess.Popen[bytes]
+    log: Path
+
+    def metrics(self, *groups: str, **headers: str) -> str:
+        answer = httpx.get(f"{self.url}metrics", params={"collect[]": groups}, headers=headers, timeout=30)
+        assert answer.status_code == httpx.codes.OK, answer.text
+        return answer.text
+
+    def value(self, series: str) -> float | None:
+        """The value of a series as it is written in the exposition, labels and all; None where it is absent."""
+        found = [line for line in self.metrics().splitlines() if line.startswith(f"{series} ")]
+        assert len(found) <= 1, found
+        return float(found[0].rpartition(" ")[2]) if found else None
+
+    def logged(self) -> str:
+        return self.log.read_text()
+
+
+@contextlib.contextmanager
+def exporter(
+    configuration: str, folder: Path, *flags: str, environment: Mapping[str, str] | None = None
+) -> Iterator[Exporter]:
+    """Run the exporter with this configuration until the end of the block; it listens when it is given."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "exporter.yml").write_text(configuration)
+    log = folder / "exporter.log"
+    command = [
+        str(Path(sys.executable).with_name("dhcp-failover-exporter")),
+        f"--config.file={folder / 'exporter.yml'}",
+        "--web.listen-address=127.0.0.1:0",
+        *flags,
+    ]
+    with process(command, log, environment) as running:
+        eventually(
+            lambda: running.poll() is not None or "msg=started" in log.read_text(), 20, "the exporter listens"
+        )
+        assert running.poll() is None, log.read_text()
+        url = re.search(r"msg=started .*url=(\S+)", log.read_text())
+        assert url, log.read_text()
+        yield Exporter(url[1], running, log)
