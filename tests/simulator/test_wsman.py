@@ -1,5 +1,6 @@
 """The simulated WinRM, with the real pypsrp as its client."""
 
+import base64
 import datetime as dt
 import ipaddress
 import itertools
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 import requests
+import spnego
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -449,6 +451,18 @@ class TestLogons:
         with pytest.raises(AuthenticationError):
             open_pool(serve(auth=("basic",))).__enter__()
 
+    @pytest.mark.parametrize("password", [SVC.password, "wrong"])
+    def test_the_second_half_of_a_lost_handshake_is_no_refusal(self, winrm: WinRM, password: str) -> None:
+        url = f"http://127.0.0.1:{winrm.port}/wsman"
+        context = spnego.client(SVC.username, password, protocol="ntlm")
+        token: bytes | None = None
+        for _ in range(2):
+            header = "Negotiate " + base64.b64encode(context.step(token) or b"").decode()
+            answer = requests.post(url, headers={"Authorization": header}, timeout=5)  # a connection each
+            assert answer.status_code == 401
+            token = base64.b64decode(answer.headers["www-authenticate"].partition(" ")[2])
+        assert (winrm.logons, winrm.refused_logons) == ({}, {})
+
     def test_a_token_that_is_none_is_refused(self, serve: Callable[..., WinRM]) -> None:
         winrm = serve(auth=("negotiate", "kerberos", "basic"), keytab=Path("/nonexistent"))
         for header in (
@@ -729,9 +743,12 @@ class TestWireFaults:
             lost.join()
             wsman.transport.close()
             wsman.transport.session = wsman.transport.encryption = None
-            releasing = threading.Timer(0.2, machine.release.set)
-            releasing.start()
-            assert ps.end_invoke() == []
+            before = winrm.actions["Receive"]
+            receiving = threading.Thread(target=ps.end_invoke)
+            receiving.start()
+            wait_until(lambda: winrm.actions["Receive"] == before + 1)  # the lost one gives up
+            machine.release.set()
+            receiving.join()
             assert ps.state == PSInvocationState.COMPLETED
             ps.close()
 

@@ -224,14 +224,17 @@ class Logon:
         return account
 
     def _negotiate(self, scheme: str, token: bytes) -> Progress:
+        begins = self._context is None or self._context.complete
         try:
-            if self._context is None or self._context.complete:
+            if self._context is None or begins:
                 self._account = None
                 self._context = self._authority.acceptor(scheme)
             answer = self._authority.step(self._context, token)
         except (SpnegoError, ImportError, ValueError, struct.error) as error:
             self._context = None
-            if (name := _ntlm_name(token)) is None:
+            name = _ntlm_name(token)
+            if begins or name is None:
+                # The second half of a handshake whose connection was lost says nothing about the password.
                 raise LogonRefusedError(scheme) from error
             raise self._authority.refuse(name) from error
         if not self._context.complete:
