@@ -14,15 +14,16 @@ function Get-DhcpFailoverSnapshot {
     those of Windows, durations are seconds, times are UTC in ISO 8601, what is not set is null.
 
     .PARAMETER Section
-    Sections to read: server, relationships, ports, scopes, statistics, settings.
-    A name that this version does not know is answered by the error UnknownSection.
+    Sections to read: server, relationships, ports, scopes, statistics, counters, events, settings, firewall,
+    configuration. A name that this version does not know is answered by the error UnknownSection.
 
     .PARAMETER ScopeId
-    Restricts scopes and statistics to these scopes. A scope that does not exist any more is reported
-    in "errors" and is missing from "data".
+    Restricts scopes, statistics and configuration to these scopes; configuration reads those in failover
+    otherwise. A scope that does not exist any more is reported in "errors" and is missing from "data".
 
     .PARAMETER AfterEvent
-    Record id of the newest event that the caller already has.
+    Record id of the newest event that the caller already has. Without it, events are the newest 50 changes
+    of state: enough to date the states.
 
     .OUTPUTS
     System.String. JSON documents in ASCII, with at most 1,000 records each.
@@ -32,6 +33,9 @@ function Get-DhcpFailoverSnapshot {
 
     .EXAMPLE
     Get-DhcpFailoverSnapshot -Section statistics -ScopeId 10.0.1.0, 10.0.2.0
+
+    .EXAMPLE
+    Get-DhcpFailoverSnapshot -Section events -AfterEvent 4711
 
     .NOTES
     Windows PowerShell 5.1. Needs the modules DhcpServer, NetSecurity, CimCmdlets and
@@ -49,7 +53,7 @@ function Get-DhcpFailoverSnapshot {
 
         [string[]] $ScopeId = @(),
 
-        [long] $AfterEvent
+        [long] $AfterEvent = -1
     )
 
     $enteredUtc = [datetime]::UtcNow
@@ -372,6 +376,117 @@ function Get-DhcpFailoverSnapshot {
         return @{ data = @($data); errors = @($errors) }
     }
 
+    function Find-PerformanceCounter {
+        param($Instance, [string] $Pattern)
+        foreach ($property in $Instance.CimInstanceProperties) {
+            if ($property.Name -like $Pattern) { return $property.Value }
+        }
+        return $null
+    }
+
+    function Get-CounterSection {
+        # Two sources with different rights: the DHCP service, and a performance class, which does not refuse
+        # an account without the right, but answers nothing.
+        $errors = @()
+        $statistics = $null
+        $performance = $null
+        $class = 'Win32_PerfRawData_dhcpserver_DHCPServer'
+        try { $statistics = DhcpServer\Get-DhcpServerv4Statistics -ErrorAction Stop }
+        catch {
+            $refusal = $_
+            $errors += ConvertTo-ItemFailure -ErrorRecord $_ -Item 'Get-DhcpServerv4Statistics'
+        }
+        try {
+            $performance = CimCmdlets\Get-CimInstance -ClassName $class -ErrorAction Stop
+            if ($null -eq $performance) {
+                $message = "The class $class has no instance, or none that this account may read."
+                $errors += [ordered] @{
+                    item = $class; id = 'NoInstance'; category = 'ObjectNotFound'; message = $message
+                }
+            }
+        }
+        catch { $errors += ConvertTo-ItemFailure -ErrorRecord $_ -Item $class }
+        if ($null -eq $statistics -and $null -eq $performance) { throw $refusal }
+        return @{
+            data   = [ordered] @{
+                ServerStartTime                    = ConvertTo-UtcText -Time $statistics.ServerStartTime
+                Discovers                          = $statistics.Discovers
+                Offers                             = $statistics.Offers
+                Requests                           = $statistics.Requests
+                Acks                               = $statistics.Acks
+                Naks                               = $statistics.Naks
+                Declines                           = $statistics.Declines
+                Releases                           = $statistics.Releases
+                BndUpdSent                         = $performance.FailoverBndUpdsentPersec
+                BndUpdReceived                     = $performance.FailoverBndUpdreceivedPersec
+                BndUpdPending                      = $performance.FailoverBndUpdpendinginoutboundqueue
+                BndUpdDropped                      = $performance.FailoverBndUpdDropped
+                BndAckSent                         = $performance.FailoverBndAcksentPersec
+                BndAckReceived                     = $performance.FailoverBndAckreceivedPersec
+                # The names of these three are not documented.
+                TransitionsCommunicationInterrupted = Find-PerformanceCounter -Instance $performance `
+                    -Pattern 'Failover*COMMUNICATION*INTERRUPTED*'
+                TransitionsPartnerDown             = Find-PerformanceCounter -Instance $performance `
+                    -Pattern 'Failover*PARTNER*DOWN*'
+                TransitionsRecover                 = Find-PerformanceCounter -Instance $performance `
+                    -Pattern 'Failover*RECOVER*'
+            }
+            errors = $errors
+        }
+    }
+
+    function Get-ChannelRecord {
+        param([string] $Query = '*', [long] $MaxEvents, [switch] $Oldest)
+        $channel = 'Microsoft-Windows-DHCP Server Events/Admin'
+        try {
+            Microsoft.PowerShell.Diagnostics\Get-WinEvent -LogName $channel -FilterXPath $Query `
+                -MaxEvents $MaxEvents -Oldest:$Oldest -ErrorAction Stop
+        }
+        catch {
+            if ("$($_.FullyQualifiedErrorId)" -notlike 'NoMatchingEventsFound,*') { throw }
+        }
+    }
+
+    function Get-FailoverEvent {
+        param([long] $AfterEvent, [int] $MaxEvents)
+        if ($AfterEvent -ge 0) {
+            $query = "*[System[EventID>=20251 and EventID<=20292 and EventRecordID>$AfterEvent]]"
+            return Get-ChannelRecord -Query $query -MaxEvents ($MaxEvents + 1) -Oldest
+        }
+        $query = '*[System[EventID=20251 or EventID=20252 or EventID=20259 or EventID=20260]]'
+        $newest = @(Get-ChannelRecord -Query $query -MaxEvents 50)
+        [array]::Reverse($newest)
+        return $newest
+    }
+
+    function Get-EventSection {
+        param([long] $AfterEvent)
+        $eventsPerCall = 500
+        $newest = Get-ChannelRecord -MaxEvents 1
+        $oldest = Get-ChannelRecord -MaxEvents 1 -Oldest
+        $records = @(Get-FailoverEvent -AfterEvent $AfterEvent -MaxEvents $eventsPerCall)
+        $more = $records.Count -gt $eventsPerCall
+        if ($more) { $records = @($records[0..($eventsPerCall - 1)]) }
+        $events = foreach ($record in $records) {
+            [ordered] @{
+                RecordId    = $record.RecordId
+                Id          = $record.Id
+                TimeCreated = ConvertTo-UtcText -Time $record.TimeCreated
+                Level       = $record.Level
+                Properties  = @(foreach ($property in $record.Properties) { "$($property.Value)" })
+            }
+        }
+        return @{
+            data   = [ordered] @{
+                NewestRecordId = $newest.RecordId
+                OldestRecordId = $oldest.RecordId
+                More           = $more
+                Events         = @($events)
+            }
+            errors = @()
+        }
+    }
+
     function Test-PowerShellPolicy {
         param([string] $Policy, [string] $Name)
         $key = "HKLM:\SOFTWARE\Policies\Microsoft\Windows\PowerShell\$Policy"
@@ -405,6 +520,224 @@ function Get-DhcpFailoverSnapshot {
         }
     }
 
+    function Test-FailoverPort {
+        param($LocalPort)
+        foreach ($port in $LocalPort) {
+            if ("$port" -eq '647') { return $true }
+            if ("$port" -match '^(\d+)-(\d+)$' -and [int] $Matches[1] -le 647 -and [int] $Matches[2] -ge 647) {
+                return $true
+            }
+        }
+        return $false
+    }
+
+    function ConvertTo-FirewallRecord {
+        param([string] $Name, $Rule, $LocalPort)
+        $present = $null -ne $Rule
+        $enabled = $null
+        # An enumeration in which False is 2: as a boolean it would be true.
+        if ($present) { $enabled = "$($Rule.Enabled)" -eq 'True' }
+        return [ordered] @{
+            Name                  = $Name
+            Present               = $present
+            Enabled               = $enabled
+            Direction             = ConvertTo-Text -Value $Rule.Direction
+            Action                = ConvertTo-Text -Value $Rule.Action
+            Profile               = ConvertTo-Text -Value $Rule.Profile
+            LocalPort             = @(ConvertTo-TextList -Value $LocalPort)
+            PolicyStoreSourceType = ConvertTo-Text -Value $Rule.PolicyStoreSourceType
+        }
+    }
+
+    function Get-DisabledRule {
+        param([string] $Name)
+        # The active store may leave out what is disabled. A rule that is enabled in the persistent store and
+        # yet not active has no effect: for the caller it is not there.
+        $rule = NetSecurity\Get-NetFirewallRule -Name $Name -PolicyStore 'PersistentStore' -ErrorAction SilentlyContinue
+        if ("$($rule.Enabled)" -eq 'False') { return $rule }
+        return $null
+    }
+
+    function Get-FirewallSection {
+        $builtIn = @('Microsoft-Windows-DHCP-Failover-TCP-In', 'Microsoft-Windows-DHCP-Failover-TCP-Out')
+        $filters = @{}
+        # Ports are objects of their own; one listing joined by id instead of a call per rule.
+        foreach ($filter in NetSecurity\Get-NetFirewallPortFilter -PolicyStore 'ActiveStore' -ErrorAction Stop) {
+            if ('TCP', '6' -contains "$($filter.Protocol)") { $filters["$($filter.InstanceID)"] = $filter.LocalPort }
+        }
+        $found = @{}
+        $data = @(foreach ($rule in NetSecurity\Get-NetFirewallRule -PolicyStore 'ActiveStore' -ErrorAction Stop) {
+                $ports = $filters["$($rule.InstanceID)"]
+                if ($builtIn -contains $rule.Name -or (Test-FailoverPort -LocalPort $ports)) {
+                    $found["$($rule.Name)"] = $true
+                    ConvertTo-FirewallRecord -Name $rule.Name -Rule $rule -LocalPort $ports
+                }
+            })
+        $data += @(foreach ($name in $builtIn) {
+                if (-not $found.ContainsKey($name)) {
+                    ConvertTo-FirewallRecord -Name $name -Rule (Get-DisabledRule -Name $name) -LocalPort $null
+                }
+            })
+        return @{ data = $data; errors = @() }
+    }
+
+    function ConvertTo-OptionRecord {
+        param($Option)
+        return [ordered] @{
+            OptionId    = $Option.OptionId
+            Type        = ConvertTo-Text -Value $Option.Type
+            Value       = @(ConvertTo-TextList -Value $Option.Value)
+            VendorClass = ConvertTo-Text -Value $Option.VendorClass
+            UserClass   = ConvertTo-Text -Value $Option.UserClass
+            PolicyName  = ConvertTo-Text -Value $Option.PolicyName
+        }
+    }
+
+    function Get-ServerOption {
+        foreach ($option in DhcpServer\Get-DhcpServerv4OptionValue -All -Brief -ErrorAction Stop) {
+            ConvertTo-OptionRecord -Option $option
+        }
+    }
+
+    function Get-ScopeOption {
+        param([string] $ScopeId)
+        foreach ($option in DhcpServer\Get-DhcpServerv4OptionValue -ScopeId $ScopeId -All -Brief -ErrorAction Stop) {
+            ConvertTo-OptionRecord -Option $option
+        }
+    }
+
+    function Get-ScopeReservation {
+        param([string] $ScopeId)
+        # AddressState is left out: it says whether the client is there, not what is configured.
+        foreach ($reservation in DhcpServer\Get-DhcpServerv4Reservation -ScopeId $ScopeId -ErrorAction Stop) {
+            [ordered] @{
+                IPAddress   = ConvertTo-Text -Value $reservation.IPAddress
+                ClientId    = ConvertTo-Text -Value $reservation.ClientId
+                Name        = ConvertTo-Text -Value $reservation.Name
+                Description = ConvertTo-Text -Value $reservation.Description
+                Type        = ConvertTo-Text -Value $reservation.Type
+            }
+        }
+    }
+
+    function ConvertTo-RangeRecord {
+        param($Range)
+        return [ordered] @{
+            StartRange = ConvertTo-Text -Value $Range.StartRange
+            EndRange   = ConvertTo-Text -Value $Range.EndRange
+        }
+    }
+
+    function Get-ScopePolicy {
+        param([string] $ScopeId)
+        $policies = @(DhcpServer\Get-DhcpServerv4Policy -ScopeId $ScopeId -ErrorAction Stop)
+        if ($policies.Count -eq 0) { return }
+        $ranges = @(DhcpServer\Get-DhcpServerv4PolicyIPRange -ScopeId $ScopeId -ErrorAction Stop)
+        foreach ($policy in $policies) {
+            [ordered] @{
+                Name            = ConvertTo-Text -Value $policy.Name
+                Enabled         = $policy.Enabled
+                ProcessingOrder = $policy.ProcessingOrder
+                Condition       = ConvertTo-Text -Value $policy.Condition
+                Description     = ConvertTo-Text -Value $policy.Description
+                VendorClass     = @(ConvertTo-TextList -Value $policy.VendorClass)
+                UserClass       = @(ConvertTo-TextList -Value $policy.UserClass)
+                MacAddress      = @(ConvertTo-TextList -Value $policy.MacAddress)
+                ClientId        = @(ConvertTo-TextList -Value $policy.ClientId)
+                Fqdn            = @(ConvertTo-TextList -Value $policy.Fqdn)
+                RelayAgent      = @(ConvertTo-TextList -Value $policy.RelayAgent)
+                CircuitId       = @(ConvertTo-TextList -Value $policy.CircuitId)
+                RemoteId        = @(ConvertTo-TextList -Value $policy.RemoteId)
+                SubscriberId    = @(ConvertTo-TextList -Value $policy.SubscriberId)
+                Ranges          = @(foreach ($range in $ranges) {
+                        if ($range.Name -eq $policy.Name) { ConvertTo-RangeRecord -Range $range }
+                    })
+            }
+        }
+    }
+
+    function ConvertTo-ScopeProperty {
+        param($Scope)
+        return [ordered] @{
+            Name             = ConvertTo-Text -Value $Scope.Name
+            Description      = ConvertTo-Text -Value $Scope.Description
+            SubnetMask       = ConvertTo-Text -Value $Scope.SubnetMask
+            StartRange       = ConvertTo-Text -Value $Scope.StartRange
+            EndRange         = ConvertTo-Text -Value $Scope.EndRange
+            SuperscopeName   = ConvertTo-Text -Value $Scope.SuperscopeName
+            State            = ConvertTo-Text -Value $Scope.State
+            Type             = ConvertTo-Text -Value $Scope.Type
+            LeaseDuration    = ConvertTo-LeaseSecond -Duration $Scope.LeaseDuration
+            Delay            = $Scope.Delay
+            MaxBootpClients  = $Scope.MaxBootpClients
+            ActivatePolicies = $Scope.ActivatePolicies
+            NapEnable        = $Scope.NapEnable
+            NapProfile       = ConvertTo-Text -Value $Scope.NapProfile
+        }
+    }
+
+    function Get-ScopeConfiguration {
+        param($Scope, $Exclusions)
+        $id = "$($Scope.ScopeId)"
+        $failures = @()
+        $options = $null
+        $reservations = $null
+        $policies = $null
+        try { $options = @(Get-ScopeOption -ScopeId $id) } catch { $failures += $_ }
+        try { $reservations = @(Get-ScopeReservation -ScopeId $id) } catch { $failures += $_ }
+        try { $policies = @(Get-ScopePolicy -ScopeId $id) } catch { $failures += $_ }
+        return @{
+            data   = [ordered] @{
+                ScopeId      = $id
+                Scope        = ConvertTo-ScopeProperty -Scope $Scope
+                Options      = $options
+                Reservations = $reservations
+                Exclusions   = $Exclusions
+                Policies     = $policies
+            }
+            errors = @(foreach ($failure in $failures) { ConvertTo-ItemFailure -ErrorRecord $failure -Item $id })
+        }
+    }
+
+    function Get-ExclusionTable {
+        param([string[]] $ScopeId)
+        $table = @{}
+        foreach ($id in $ScopeId) { $table[$id] = @() }
+        foreach ($exclusion in DhcpServer\Get-DhcpServerv4ExclusionRange -ScopeId $ScopeId -ErrorAction Stop) {
+            $table["$($exclusion.ScopeId)"] += @(ConvertTo-RangeRecord -Range $exclusion)
+        }
+        return $table
+    }
+
+    function Get-ConfigurationSection {
+        param([string[]] $ScopeId)
+        if ($ScopeId.Count -eq 0) {
+            $ScopeId = @(foreach ($relationship in Get-Relationship) {
+                    ConvertTo-TextList -Value $relationship.ScopeId
+                })
+        }
+        $data = @()
+        $errors = @()
+        try { $data += [ordered] @{ ServerOptions = @(Get-ServerOption) } }
+        catch { $errors += ConvertTo-ItemFailure -ErrorRecord $_ -Item 'ServerOptions' }
+        if ($ScopeId.Count -eq 0) { return @{ data = $data; errors = $errors } }
+        $scopes = @(DhcpServer\Get-DhcpServerv4Scope -ScopeId $ScopeId `
+                -ErrorAction SilentlyContinue -ErrorVariable failures)
+        Assert-SomethingRead -Record $scopes -Failure $failures
+        $errors += @(foreach ($failure in $failures) { ConvertTo-ScopeFailure -ErrorRecord $failure })
+        # Read as a whole or not at all: what is missing would look like drift.
+        $exclusions = @{}
+        $existing = @(foreach ($scope in $scopes) { "$($scope.ScopeId)" })
+        try { if ($existing.Count -gt 0) { $exclusions = Get-ExclusionTable -ScopeId $existing } }
+        catch { $errors += ConvertTo-ItemFailure -ErrorRecord $_ -Item 'Exclusions' }
+        foreach ($scope in $scopes) {
+            $configuration = Get-ScopeConfiguration -Scope $scope -Exclusions $exclusions["$($scope.ScopeId)"]
+            $data += $configuration.data
+            $errors += $configuration.errors
+        }
+        return @{ data = $data; errors = $errors }
+    }
+
     function Get-UnknownSection {
         param([string] $Name)
         return @{
@@ -430,7 +763,11 @@ function Get-DhcpFailoverSnapshot {
             'ports' { return Get-PortSection }
             'scopes' { return Get-ScopeSection -Restriction $restriction }
             'statistics' { return Get-StatisticSection -Restriction $restriction }
+            'counters' { return Get-CounterSection }
+            'events' { return Get-EventSection -AfterEvent $AfterEvent }
             'settings' { return Get-SettingSection }
+            'firewall' { return Get-FirewallSection }
+            'configuration' { return Get-ConfigurationSection -ScopeId $ScopeId }
             default { return Get-UnknownSection -Name $Name }
         }
     }

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Final, Protocol
+from fnmatch import fnmatchcase
+from typing import Any, Final, Protocol
 
 from dhcp_failover_exporter.simulator.windows.cmdlets import (
     CURRENT_VERSION_KEY,
@@ -19,12 +20,15 @@ from dhcp_failover_exporter.simulator.windows.cmdlets import (
     Output,
     Record,
 )
+from dhcp_failover_exporter.simulator.windows.configuration import FAILOVER_RULES
 from dhcp_failover_exporter.simulator.windows.errors import Category, CmdletError
+from dhcp_failover_exporter.simulator.windows.events import ADMIN
 from dhcp_failover_exporter.simulator.windows.network import FAILOVER_PORT
 from dhcp_failover_exporter.simulator.windows.server import DhcpServer
 
 COMMAND: Final = "Get-DhcpFailoverSnapshot"
 RECORDS_PER_DOCUMENT: Final = 1000
+EVENTS_PER_CALL: Final = 500
 PORT_SECONDS: Final = 4.0
 
 Content = dict[str, object]
@@ -98,12 +102,10 @@ class Collector:
             raise CmdletError("CommandNotFoundException", Category.ObjectNotFound, message)
         cmdlets = Cmdlets(self.server, caller.account.username, caller.shell_id)
         run = _Run(cmdlets, self._pause(caller), _language(caller.endpoint.language))
-        after = parameters.get("AfterEvent")
+        after = int(str(parameters.get("AfterEvent", -1)))
         try:
             yield from run.snapshot(
-                _texts(parameters.get("Section")),
-                _texts(parameters.get("ScopeId")),
-                None if after is None else int(str(after)),
+                _texts(parameters.get("Section")), _texts(parameters.get("ScopeId")), after
             )
         except _StoppedError:
             return
@@ -221,6 +223,70 @@ def _assert_something_read(records: Sequence[Record], failures: Sequence[CmdletE
             raise error
 
 
+# Records of single objects
+
+
+def _performance_counter(instance: Record, pattern: str) -> object:
+    names = (name for name in instance if fnmatchcase(name.lower(), pattern.lower()))
+    return instance.get(next(names, ""))
+
+
+def _covers_failover_port(local_port: object) -> bool:
+    for port in _texts(local_port):
+        span = re.fullmatch(r"(\d+)-(\d+)", port)
+        if port == str(FAILOVER_PORT) or (span and int(span[1]) <= FAILOVER_PORT <= int(span[2])):
+            return True
+    return False
+
+
+def _firewall_record(name: str, rule: Record | None, local_port: object) -> Record:
+    known = rule or {}
+    return {
+        "Name": name,
+        "Present": rule is not None,
+        "Enabled": rule["Enabled"] == "True" if rule is not None else None,
+        "Direction": _text(known.get("Direction")),
+        "Action": _text(known.get("Action")),
+        "Profile": _text(known.get("Profile")),
+        "LocalPort": _text_list(local_port),
+        "PolicyStoreSourceType": _text(known.get("PolicyStoreSourceType")),
+    }
+
+
+def _option_record(option: Record) -> Record:
+    return {
+        "OptionId": option["OptionId"],
+        "Type": _text(option["Type"]),
+        "Value": _text_list(option["Value"]),
+        "VendorClass": _text(option["VendorClass"]),
+        "UserClass": _text(option["UserClass"]),
+        "PolicyName": _text(option["PolicyName"]),
+    }
+
+
+def _range_record(span: Record) -> Record:
+    return {"StartRange": _text(span["StartRange"]), "EndRange": _text(span["EndRange"])}
+
+
+def _scope_property(scope: Record) -> Record:
+    return {
+        "Name": _text(scope["Name"]),
+        "Description": _text(scope["Description"]),
+        "SubnetMask": _text(scope["SubnetMask"]),
+        "StartRange": _text(scope["StartRange"]),
+        "EndRange": _text(scope["EndRange"]),
+        "SuperscopeName": _text(scope["SuperscopeName"]),
+        "State": _text(scope["State"]),
+        "Type": _text(scope["Type"]),
+        "LeaseDuration": _lease_second(scope["LeaseDuration"]),
+        "Delay": scope["Delay"],
+        "MaxBootpClients": scope["MaxBootpClients"],
+        "ActivatePolicies": scope["ActivatePolicies"],
+        "NapEnable": scope["NapEnable"],
+        "NapProfile": _text(scope["NapProfile"]),
+    }
+
+
 @dataclass
 class _Run:
     """One invocation: the cmdlets of the server as the caller may use them."""
@@ -229,9 +295,7 @@ class _Run:
     pause: Callable[[float], None]
     language: str
 
-    def snapshot(
-        self, sections: Sequence[str], scope_ids: Sequence[str], after_event: int | None
-    ) -> Iterator[str]:
+    def snapshot(self, sections: Sequence[str], scope_ids: Sequence[str], after_event: int) -> Iterator[str]:
         self.entered = self.cmdlets.utc_now()
         self.scope_ids = scope_ids
         self.after_event = after_event
@@ -398,6 +462,89 @@ class _Run:
         ]
         return {"data": data, "errors": [_scope_failure(failure) for failure in failures]}
 
+    def counter_section(self) -> Content:
+        errors = []
+        statistics: Record | None = None
+        performance: Record | None = None
+        class_name = "Win32_PerfRawData_dhcpserver_DHCPServer"
+        refusal: CmdletError | None = None
+        try:
+            statistics = self.stop(self.cmdlets.get_dhcp_server_v4_statistics())[0]
+        except CmdletError as error:
+            refusal = error
+            errors.append(_item_failure(error, "Get-DhcpServerv4Statistics"))
+        try:
+            performance = next(iter(self.stop(self.cmdlets.get_cim_instance())), None)
+            if performance is None:
+                message = f"The class {class_name} has no instance, or none that this account may read."
+                errors.append(
+                    {"item": class_name, "id": "NoInstance", "category": "ObjectNotFound", "message": message}
+                )
+        except CmdletError as error:
+            errors.append(_item_failure(error, class_name))
+        if statistics is None and performance is None and refusal is not None:
+            raise refusal
+        served, exchanged = statistics or {}, performance or {}
+        data = {
+            "ServerStartTime": _utc_text(served.get("ServerStartTime")),
+            "Discovers": served.get("Discovers"),
+            "Offers": served.get("Offers"),
+            "Requests": served.get("Requests"),
+            "Acks": served.get("Acks"),
+            "Naks": served.get("Naks"),
+            "Declines": served.get("Declines"),
+            "Releases": served.get("Releases"),
+            "BndUpdSent": exchanged.get("FailoverBndUpdsentPersec"),
+            "BndUpdReceived": exchanged.get("FailoverBndUpdreceivedPersec"),
+            "BndUpdPending": exchanged.get("FailoverBndUpdpendinginoutboundqueue"),
+            "BndUpdDropped": exchanged.get("FailoverBndUpdDropped"),
+            "BndAckSent": exchanged.get("FailoverBndAcksentPersec"),
+            "BndAckReceived": exchanged.get("FailoverBndAckreceivedPersec"),
+            "TransitionsCommunicationInterrupted": _performance_counter(
+                exchanged, "Failover*COMMUNICATION*INTERRUPTED*"
+            ),
+            "TransitionsPartnerDown": _performance_counter(exchanged, "Failover*PARTNER*DOWN*"),
+            "TransitionsRecover": _performance_counter(exchanged, "Failover*RECOVER*"),
+        }
+        return {"data": data, "errors": errors}
+
+    def channel_record(self, **query: Any) -> list[Record]:
+        try:
+            return self.stop(self.cmdlets.get_win_event(ADMIN, **query))
+        except CmdletError as error:
+            if not error.fully_qualified_error_id.startswith("NoMatchingEventsFound,"):
+                raise
+            return []
+
+    def failover_event(self, max_events: int) -> list[Record]:
+        if self.after_event >= 0:
+            return self.channel_record(
+                ids=range(20251, 20293), after=self.after_event, max_events=max_events + 1, oldest=True
+            )
+        return self.channel_record(ids=(20251, 20252, 20259, 20260), max_events=50)[::-1]
+
+    def event_section(self) -> Content:
+        newest = self.channel_record(max_events=1)
+        oldest = self.channel_record(max_events=1, oldest=True)
+        records = self.failover_event(EVENTS_PER_CALL)
+        events = [
+            {
+                "RecordId": record["RecordId"],
+                "Id": record["Id"],
+                "TimeCreated": _utc_text(record["TimeCreated"]),
+                "Level": record["Level"],
+                "Properties": _texts(record["Properties"]),
+            }
+            for record in records[:EVENTS_PER_CALL]
+        ]
+        data = {
+            "NewestRecordId": newest[0]["RecordId"] if newest else None,
+            "OldestRecordId": oldest[0]["RecordId"] if oldest else None,
+            "More": len(records) > EVENTS_PER_CALL,
+            "Events": events,
+        }
+        return {"data": data, "errors": []}
+
     def powershell_policy(self, policy: str, name: str) -> bool:
         try:
             values = self.stop(self.cmdlets.get_item_property(f"{POLICIES_KEY}\\{policy}"))[0]
@@ -432,6 +579,132 @@ class _Run:
         }
         return {"data": data, "errors": errors}
 
+    def disabled_rule(self, name: str) -> Record | None:
+        rules, _ = self.quiet(self.cmdlets.get_net_firewall_rule("PersistentStore", name))
+        return next((rule for rule in rules if rule["Enabled"] == "False"), None)
+
+    def firewall_section(self) -> Content:
+        filters = {
+            each["InstanceID"]: each["LocalPort"]
+            for each in self.stop(self.cmdlets.get_net_firewall_port_filter())
+            if each["Protocol"] in {"TCP", "6"}
+        }
+        data = []
+        found = set()
+        for rule in self.stop(self.cmdlets.get_net_firewall_rule()):
+            ports = filters.get(rule["InstanceID"])
+            if rule["Name"] in FAILOVER_RULES or _covers_failover_port(ports):
+                found.add(rule["Name"])
+                data.append(_firewall_record(str(rule["Name"]), rule, ports))
+        data += [
+            _firewall_record(name, self.disabled_rule(name), None)
+            for name in FAILOVER_RULES
+            if name not in found
+        ]
+        return {"data": data, "errors": []}
+
+    def server_option(self) -> list[Record]:
+        return [
+            _option_record(option) for option in self.stop(self.cmdlets.get_dhcp_server_v4_option_value())
+        ]
+
+    def scope_option(self, scope_id: str) -> list[Record]:
+        options = self.stop(self.cmdlets.get_dhcp_server_v4_option_value(scope_id))
+        return [_option_record(option) for option in options]
+
+    def scope_reservation(self, scope_id: str) -> list[Record]:
+        return [
+            {
+                "IPAddress": _text(reservation["IPAddress"]),
+                "ClientId": _text(reservation["ClientId"]),
+                "Name": _text(reservation["Name"]),
+                "Description": _text(reservation["Description"]),
+                "Type": _text(reservation["Type"]),
+            }
+            for reservation in self.stop(self.cmdlets.get_dhcp_server_v4_reservation(scope_id))
+        ]
+
+    def scope_policy(self, scope_id: str) -> list[Record]:
+        policies = self.stop(self.cmdlets.get_dhcp_server_v4_policy(scope_id))
+        if not policies:
+            return []
+        ranges = self.stop(self.cmdlets.get_dhcp_server_v4_policy_ip_range(scope_id))
+        return [
+            {
+                "Name": _text(policy["Name"]),
+                "Enabled": policy["Enabled"],
+                "ProcessingOrder": policy["ProcessingOrder"],
+                "Condition": _text(policy["Condition"]),
+                "Description": _text(policy["Description"]),
+                "VendorClass": _text_list(policy["VendorClass"]),
+                "UserClass": _text_list(policy["UserClass"]),
+                "MacAddress": _text_list(policy["MacAddress"]),
+                "ClientId": _text_list(policy["ClientId"]),
+                "Fqdn": _text_list(policy["Fqdn"]),
+                "RelayAgent": _text_list(policy["RelayAgent"]),
+                "CircuitId": _text_list(policy["CircuitId"]),
+                "RemoteId": _text_list(policy["RemoteId"]),
+                "SubscriberId": _text_list(policy["SubscriberId"]),
+                "Ranges": [_range_record(each) for each in ranges if each["Name"] == policy["Name"]],
+            }
+            for policy in policies
+        ]
+
+    def scope_configuration(
+        self, scope: Record, exclusions: list[Record] | None
+    ) -> tuple[Record, list[Record]]:
+        scope_id = str(scope["ScopeId"])
+        failures: list[CmdletError] = []
+        parts: list[list[Record] | None] = []
+        for read in (self.scope_option, self.scope_reservation, self.scope_policy):
+            try:
+                parts.append(read(scope_id))
+            except CmdletError as error:
+                parts.append(None)
+                failures.append(error)
+        data = {
+            "ScopeId": scope_id,
+            "Scope": _scope_property(scope),
+            "Options": parts[0],
+            "Reservations": parts[1],
+            "Exclusions": exclusions,
+            "Policies": parts[2],
+        }
+        return data, [_item_failure(failure, scope_id) for failure in failures]
+
+    def exclusion_table(self, scope_ids: Sequence[str]) -> dict[str, list[Record]]:
+        table: dict[str, list[Record]] = {scope_id: [] for scope_id in scope_ids}
+        for exclusion in self.stop(self.cmdlets.get_dhcp_server_v4_exclusion_range(scope_ids)):
+            table[str(exclusion["ScopeId"])].append(_range_record(exclusion))
+        return table
+
+    def configuration_section(self) -> Content:
+        scope_ids = list(self.scope_ids)
+        if not scope_ids:
+            scope_ids = [scope for each in self.relationship() for scope in _text_list(each["ScopeId"])]
+        data: list[Record] = []
+        errors: list[Record] = []
+        try:
+            data.append({"ServerOptions": self.server_option()})
+        except CmdletError as error:
+            errors.append(_item_failure(error, "ServerOptions"))
+        if not scope_ids:
+            return {"data": data, "errors": errors}
+        scopes, failures = self.quiet(self.cmdlets.get_dhcp_server_v4_scope(scope_ids))
+        _assert_something_read(scopes, failures)
+        errors += [_scope_failure(failure) for failure in failures]
+        exclusions: dict[str, list[Record]] = {}
+        existing = [str(scope["ScopeId"]) for scope in scopes]
+        try:
+            exclusions = self.exclusion_table(existing) if existing else {}
+        except CmdletError as error:
+            errors.append(_item_failure(error, "Exclusions"))
+        for scope in scopes:
+            configuration, missing = self.scope_configuration(scope, exclusions.get(str(scope["ScopeId"])))
+            data.append(configuration)
+            errors += missing
+        return {"data": data, "errors": errors}
+
     def unknown_section(self, name: str) -> Content:
         error = {
             "id": "UnknownSection",
@@ -449,7 +722,11 @@ class _Run:
             "ports": self.port_section,
             "scopes": self.scope_section,
             "statistics": self.statistic_section,
+            "counters": self.counter_section,
+            "events": self.event_section,
             "settings": self.setting_section,
+            "firewall": self.firewall_section,
+            "configuration": self.configuration_section,
         }
         return sections[name]() if name in sections else self.unknown_section(name)
 

@@ -395,9 +395,17 @@ class Cmdlets:
     # Firewall and event log
 
     @cmdlet("Get-NetFirewallRule", of_dhcp=False)
-    def get_net_firewall_rule(self) -> Answer:
-        """Get-NetFirewallRule -PolicyStore ActiveStore."""
-        for number, rule in enumerate(self.server.firewall):
+    def get_net_firewall_rule(self, store: str = "ActiveStore", name: str | None = None) -> Answer:
+        """Get-NetFirewallRule -PolicyStore ActiveStore, or -Name of the PersistentStore."""
+        everything = store == "PersistentStore" or self.server.oddities.active_store_lists_disabled
+        rules = [rule for rule in self.server.firewall if name in {None, rule.name}]
+        if name is not None and not rules:
+            message = f"No MSFT_NetFirewallRule objects found with property 'InstanceID' equal to '{name}'."
+            yield CmdletError("CmdletizationQuery_NotFound_InstanceID,Get-NetFirewallRule",
+                              Category.ObjectNotFound, message)  # fmt: skip
+        for number, rule in enumerate(rules):
+            if not (rule.enabled or everything):
+                continue
             yield {
                 "Name": rule.name,
                 "InstanceID": f"{rule.name}|{number}",

@@ -87,6 +87,8 @@ class Oddities:
     """What the secondary reads for the primary's share x: "complement" (100-x) or "same"."""
     first_call_seconds: float = 0.0
     """How much longer the first cmdlet in a new shell takes."""
+    active_store_lists_disabled: bool = True
+    """Whether the firewall's active store shows disabled rules (else only the persistent store does)."""
     vanish_after_listing: set[str] = field(default_factory=set)
     """Scopes that somebody deletes right after the next listing."""
 
