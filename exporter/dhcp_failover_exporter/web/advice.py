@@ -146,8 +146,15 @@ NOT_CONFIGURED: Final = Advice(
     "This partner is not watched.",
     "Add it to the servers of the configuration: one side alone does not show a broken pair.",
 )
-SCOPES_DRY: Final = Advice(
-    "warning", "No free address is left for new clients.", "Widen the scope or shorten its lease."
+NEARLY_FULL: Final = Advice(
+    "warning",
+    "Scopes are nearly full: new clients may soon get no address.",
+    "Widen them, shorten their lease, or look for clients that use up addresses.",
+)
+DIFFERENT_SETTINGS: Final = Advice(
+    "notice",
+    "The partners have different settings for this relationship.",
+    "Set them alike with Set-DhcpServerv4Failover.",
 )
 CLOCKS_APART: Final = Advice(
     "critical",

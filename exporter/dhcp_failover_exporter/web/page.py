@@ -18,7 +18,6 @@ from typing import Any, Final
 
 import jinja2
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
@@ -27,7 +26,7 @@ from dhcp_failover_exporter.config import ServerSettings
 from dhcp_failover_exporter.engine import Clock, Engine, Entry
 from dhcp_failover_exporter.failover import Naming
 from dhcp_failover_exporter.web import advice, words
-from dhcp_failover_exporter.web.view import Overview, PairView, RelationshipView, Report, overview
+from dhcp_failover_exporter.web.view import Overview, PairView, Report, overview
 
 REFRESH_SECONDS: Final = 5
 _TEMPLATES: Final = Path(__file__).with_name("templates")
@@ -89,10 +88,7 @@ class Page:
 
     async def api_relationships(self, request: Request) -> Response:
         """One relationship with its scopes."""
-        try:
-            return JSONResponse(asdict(await run_in_threadpool(self._asked_for, request)))
-        except HTTPException as refusal:
-            return JSONResponse({"error": refusal.detail}, refusal.status_code)
+        return await run_in_threadpool(self._relationship, request)
 
     def seen(self) -> Overview:
         """Everything that is known at this moment."""
@@ -126,20 +122,28 @@ class Page:
         )
 
     def _relationship_page(self, request: Request) -> Response:
-        return self._html("relationship.html", relationship=self._asked_for(request), now=self._clock.now())
-
-    def _asked_for(self, request: Request) -> RelationshipView:
-        pair, name = request.query_params.get("pair", ""), request.query_params.get("name", "")
+        pair, name = _asked_for(request)
         found = self.seen().relationship(pair, name)
         if found is None:
-            raise HTTPException(404, f"no relationship {name!r} is known between {pair!r}")
-        return found
+            return self._html("missing.html", 404, pair=pair, name=name)
+        return self._html("relationship.html", relationship=found, now=self._clock.now())
 
-    def _html(self, template: str, **context: Any) -> Response:
+    def _relationship(self, request: Request) -> Response:
+        pair, name = _asked_for(request)
+        found = self.seen().relationship(pair, name)
+        if found is None:
+            return JSONResponse({"error": f"no relationship {name!r} is known between {pair!r}"}, 404)
+        return JSONResponse(asdict(found))
+
+    def _html(self, template: str, status: int = 200, **context: Any) -> Response:
         rendered = self._environment.get_template(template).render(
             version=__version__, refresh_seconds=REFRESH_SECONDS, **context
         )
-        return HTMLResponse(rendered)
+        return HTMLResponse(rendered, status)
+
+
+def _asked_for(request: Request) -> tuple[str, str]:
+    return request.query_params.get("pair", ""), request.query_params.get("name", "")
 
 
 def report(server: ServerSettings, entry: Entry, now: float, forward: float) -> Report:

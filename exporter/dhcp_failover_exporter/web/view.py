@@ -7,7 +7,7 @@ All times are epoch seconds, all durations seconds, ratios 0 to 1.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 from typing import Final, TypeVar
 
@@ -125,12 +125,16 @@ class ScopeView:
     free_of: tuple[int | None, int | None]
 
 
+Setting = float | bool | str | None
+
+
 @dataclass(frozen=True)
 class Parameter:
-    """One setting of the relationship as each side has it; None where it is not set or not known."""
+    """One setting of the relationship as each side has it, in `unit`; None where not set or not known."""
 
     name: str
-    values: tuple[str | None, str | None]
+    unit: str
+    values: tuple[Setting, Setting]
     differs: bool
 
 
@@ -267,6 +271,8 @@ _LEGAL_TOGETHER: Final = frozenset(
 _SETTLING_SECONDS: Final = 60.0
 # The clocks' limit: a receiver refuses binding updates that are further off.
 _CLOCK_LIMIT_SECONDS: Final = 60.0
+# From here on a scope's next clients are at risk.
+NEARLY_FULL_RATIO: Final = 0.95
 
 
 class _Builder:
@@ -292,7 +298,7 @@ class _Builder:
     def relationship(self) -> RelationshipView:
         scopes = tuple(sorted(map(self.scope, self.scope_ids()), key=_fullest_first))
         sides = (self.side(0, scopes), self.side(1, scopes))
-        problems = tuple(_worst_first(self.problems(sides, scopes)))
+        problems = tuple(self.problems(sides, scopes))
         return RelationshipView(
             pair=self.first.pair,
             name=self.first.name,
@@ -386,14 +392,16 @@ class _Builder:
     def parameters(self) -> Iterator[Parameter]:
         known = [self.links[name].relationship if name in self.links else None for name in self.names]
         for label, attribute, unit in _PARAMETERS:
-            raw = [getattr(relationship, attribute) if relationship else None for relationship in known]
-            left, right = (None if value is None else f"{_plain(value)}{unit}" for value in raw)
+            left, right = (getattr(one, attribute) if one else None for one in known)
             if left is not None or right is not None:
-                yield Parameter(label, (left, right), None not in known and _differ(attribute, raw))
+                yield Parameter(label, unit, (left, right), None not in known and _differ(label, left, right))
 
     # problems
 
-    def problems(self, sides: tuple[Side, Side], scopes: Sequence[ScopeView]) -> Iterator[Problem]:
+    def problems(self, sides: tuple[Side, Side], scopes: Sequence[ScopeView]) -> Sequence[Problem]:
+        return _worst_first(_said_once((*self.side_problems(sides), *self.shared_problems(sides, scopes))))
+
+    def side_problems(self, sides: tuple[Side, Side]) -> Iterator[Problem]:
         for side, report in zip(sides, self.reports, strict=True):
             meant = self.meant(report, side.state)
             if meant.severity != "ok":
@@ -401,11 +409,18 @@ class _Builder:
             if side.port and side.port.carries_failover and not side.port.reachable:
                 yield _problem(advice.PORT_CLOSED, side.server, self.port_detail(side.port))
             if report and report.reason is None:
-                yield from (p for p in _server_problems(report) if p.meaning != meant.meaning)
+                yield from (
+                    problem for problem in _server_problems(report) if problem.meaning != meant.meaning
+                )
+
+    def shared_problems(self, sides: tuple[Side, Side], scopes: Sequence[ScopeView]) -> Iterator[Problem]:
         if self.disagree(sides):
             yield _problem(advice.DISAGREEMENT, "", " and ".join(side.state or "" for side in sides))
-        if dry := [scope.scope for scope in scopes if scope.pool.free == 0 and scope.pool.in_use]:
-            yield _problem(advice.SCOPES_DRY, "", _listed(dry))
+        if differing := [parameter.name for parameter in self.parameters() if parameter.differs]:
+            yield _problem(advice.DIFFERENT_SETTINGS, "", ", ".join(differing))
+        full = [scope.scope for scope in scopes if (scope.pool.usage_ratio or 0.0) >= NEARLY_FULL_RATIO]
+        if full:
+            yield _problem(advice.NEARLY_FULL, "", _listed(full))
         yield from self.clocks()
 
     def port_detail(self, port: Port) -> str:
@@ -431,35 +446,23 @@ class _Builder:
 _PARAMETERS: Final = (
     ("Mode", "mode", ""),
     ("Role", "server_role", ""),
-    ("Maximum client lead time", "max_client_lead_time", " s"),
-    ("State switchover interval", "state_switch_interval", " s"),
+    ("Maximum client lead time", "max_client_lead_time", "s"),
+    ("State switchover interval", "state_switch_interval", "s"),
     ("Automatic state transition", "auto_state_transition", ""),
-    ("Load balance", "load_balance_percent", " %"),
-    ("Reserve", "reserve_percent", " %"),
+    ("Load balance", "load_balance_percent", "%"),
+    ("Reserve", "reserve_percent", "%"),
     ("Message authentication", "enable_auth", ""),
 )
-_LISTED_AT_MOST: Final = 5
 _WHOLE_PERCENT: Final = 100
-# Each side has its own role.
-_OWN: Final = frozenset({"server_role"})
 
 
-def _differ(attribute: str, raw: Sequence[object]) -> bool:
-    left, right = raw
-    if (
-        attribute == "load_balance_percent"
-        and isinstance(left, int | float)
-        and isinstance(right, int | float)
-    ):
+def _differ(parameter: str, left: Setting, right: Setting) -> bool:
+    if parameter == "Role":  # each side has its own
+        return False
+    if parameter == "Load balance" and isinstance(left, int | float) and isinstance(right, int | float):
         # Whether Windows shows each server's own share or one number on both is not documented.
         return left != right and left + right != _WHOLE_PERCENT
-    return attribute not in _OWN and left != right
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
+    return left != right
 
 
 # --- addresses --------------------------------------------------------------------------------------------
@@ -494,6 +497,8 @@ def _cidr(scope_id: str, mask: str | None) -> str:
         return scope_id
 
 
+_LISTED_AT_MOST: Final = 5
+
 # --- small things -----------------------------------------------------------------------------------------
 
 _Record = TypeVar("_Record")
@@ -517,6 +522,15 @@ def _listed(names: Sequence[str]) -> str:
 
 def _problem(meant: Advice, server: str, detail: str = "") -> Problem:
     return Problem(meant.severity, server, meant.meaning, meant.remedy, detail)
+
+
+def _said_once(problems: Iterable[Problem]) -> Iterator[Problem]:
+    """What both servers suffer from alike is one problem of both."""
+    alike: dict[Problem, list[str]] = {}
+    for problem in problems:
+        alike.setdefault(replace(problem, server=""), []).append(problem.server)
+    for problem, servers in alike.items():
+        yield replace(problem, server=" and ".join(filter(None, servers)))
 
 
 def _worst_first(weighted: Iterable[_Weighted]) -> list[_Weighted]:

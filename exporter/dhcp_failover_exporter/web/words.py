@@ -1,6 +1,7 @@
 """How views are put into words and addresses for people; the templates' filters."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
@@ -60,6 +61,22 @@ def spaced(word: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", word).lower()
 
 
+def setting(value: float | bool | str | None, unit: str) -> str:
+    """A relationship's parameter in words."""
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, str):
+        return spaced(value)
+    return duration(value) if unit == "s" else f"{value:g} {unit}".strip()
+
+
+def visible(text: str) -> str:
+    """With control and formatting characters spelt out, so that no name can turn or hide its neighbours."""
+    return "".join(f"[U+{ord(c):04X}]" if unicodedata.category(c) in ("Cc", "Cf") else c for c in text)
+
+
 def anchor(text: str) -> str:
     """An id that any text gives and that is an id everywhere."""
     return "x" + text.encode().hex()
@@ -88,5 +105,7 @@ FILTERS: Final[Mapping[str, Callable[..., str]]] = {
     "number": number,
     "path": path,
     "percent": percent,
+    "setting": setting,
     "spaced": spaced,
+    "visible": visible,
 }

@@ -28,8 +28,10 @@ async function refresh() {
 
 async function fetched(signal) {
   const response = await fetch(location.href, { signal, cache: "no-store" });
-  if (!response.ok) throw new Error(response.statusText);
-  return new DOMParser().parseFromString(await response.text(), "text/html");
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  // A relationship that is gone is a page, too; an error of something in between is not.
+  if (!page.getElementById("live")) throw new Error(response.statusText);
+  return page;
 }
 
 function show(page) {
@@ -53,9 +55,14 @@ function patch(old, wanted) {
     return;
   }
   if (old.nodeType !== Node.ELEMENT_NODE) return;
+  patchAttributes(old, wanted);
+  patchChildren(old, wanted);
+}
+
+function patchAttributes(old, wanted) {
+  if (old.nodeName === "DETAILS") return; // open or not is the reader's choice
   for (const { name } of [...old.attributes]) if (!wanted.hasAttribute(name)) old.removeAttribute(name);
   for (const { name, value } of wanted.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
-  patchChildren(old, wanted);
 }
 
 function patchChildren(old, wanted) {
