@@ -61,6 +61,7 @@ class FakeServer:
     after_events: list[int | None] = field(default_factory=list)
     logons: list[float] = field(default_factory=list)
     refusals: list[float] = field(default_factory=list)
+    restarts: int = 0
     opened: int = 0
     closed: int = 0
     renewals: int = 0
@@ -84,8 +85,8 @@ class FakeSession:
 
     def __init__(self, server: FakeServer, settings: ServerSettings, hooks: Hooks) -> None:
         self.server, self.settings, self.hooks = server, settings, hooks
-        self.logged_on = False
-        self.interrupted = False
+        self.logged_on = self.interrupted = False
+        self.restarts = server.restarts
 
     def collect(
         self,
@@ -95,7 +96,8 @@ class FakeSession:
         *,
         timeout_seconds: float,
     ) -> Answer:
-        server, opened = self.server, not self.logged_on
+        server = self.server
+        opened = not self.logged_on or self.restarts != server.restarts
         if opened:
             self._log_on()
         server.calls.append((server.clock.seconds, tuple(sections), len(scopes) or None))
@@ -139,7 +141,7 @@ class FakeSession:
             if server.password is not None and self.settings.credential.secret() != server.password:
                 server.refusals.append(server.clock.seconds)
                 raise AuthError(f"{server.name}: the logon was refused")
-        self.logged_on = True
+        self.logged_on, self.restarts = True, server.restarts
         server.opened += 1
         self.hooks.opened("first")
 

@@ -11,7 +11,7 @@ import pytest
 
 from dhcp_failover_exporter.config import Credential
 from dhcp_failover_exporter.engine.clock import SystemClock
-from dhcp_failover_exporter.engine.gate import PAUSE_SECONDS, REFUSALS, WINDOW_SECONDS, Gate
+from dhcp_failover_exporter.engine.gate import LAST_SECONDS, PAUSE_SECONDS, REFUSALS, WINDOW_SECONDS, Gate
 from dhcp_failover_exporter.errors import AuthError, SuspendedError, UnreachableError
 
 
@@ -28,7 +28,7 @@ def gate(stage: Any) -> Gate:
 @pytest.fixture
 def refuse(gate: Gate, credential: Credential) -> Callable[[], None]:
     def refused() -> None:
-        with pytest.raises(AuthError), gate.logon(credential):
+        with pytest.raises(AuthError), gate.logon(credential, "dhcp02"):
             raise AuthError("refused")
 
     return refused
@@ -37,7 +37,7 @@ def refuse(gate: Gate, credential: Credential) -> Callable[[], None]:
 @pytest.fixture
 def succeed(gate: Gate, credential: Credential) -> Callable[[], None]:
     def proven() -> None:
-        with gate.logon(credential):
+        with gate.logon(credential, "dhcp01"):
             pass
 
     return proven
@@ -48,7 +48,7 @@ def test_a_refusal_shuts_the_gate_for_ten_minutes(
 ) -> None:
     refuse()
     stage.clock.advance(PAUSE_SECONDS - 1)
-    assert not gate.is_open(credential)
+    assert not gate.is_open(credential, "dhcp01")
     with pytest.raises(SuspendedError, match="less than 10 minutes"):
         succeed()
     stage.clock.advance(1)
@@ -63,9 +63,9 @@ def test_three_refusals_shut_it_until_the_first_is_half_an_hour_old(
         stage.clock.advance(PAUSE_SECONDS - 1)
         gate.ask_again()
     assert stage.clock.seconds < WINDOW_SECONDS
-    assert not gate.is_open(credential)
+    assert not gate.is_open(credential, "dhcp01")
     stage.clock.seconds = WINDOW_SECONDS
-    assert gate.is_open(credential)
+    assert gate.is_open(credential, "dhcp01")
 
 
 def test_a_new_secret_is_tried_at_once(
@@ -77,7 +77,7 @@ def test_a_new_secret_is_tried_at_once(
 ) -> None:
     refuse()
     password_file.write_text("another")
-    assert gate.is_open(credential)
+    assert gate.is_open(credential, "dhcp01")
     succeed()
 
 
@@ -88,43 +88,91 @@ def test_the_old_secret_put_back_is_still_shut_out(
     password_file.write_text("another")
     refuse()
     password_file.write_text("wrong")
-    assert not gate.is_open(credential)
+    assert not gate.is_open(credential, "dhcp01")
+
+
+def test_the_server_that_refused_is_tried_last(
+    stage: Any, gate: Gate, credential: Credential, refuse: Callable[[], None]
+) -> None:
+    refuse()
+    stage.clock.advance(PAUSE_SECONDS)
+    assert gate.is_open(credential, "dhcp01")
+    assert not gate.is_open(credential, "dhcp02")
+    stage.clock.advance(LAST_SECONDS)
+    assert gate.is_open(credential, "dhcp02")
+
+
+def test_a_proof_makes_older_refusals_the_affair_of_the_servers_that_refused(
+    stage: Any, gate: Gate, credential: Credential, refuse: Callable[[], None], succeed: Callable[[], None]
+) -> None:
+    refuse()
+    stage.clock.advance(PAUSE_SECONDS)
+    succeed()
+    stage.clock.advance(LAST_SECONDS)
+    for _ in range(REFUSALS - 1):
+        gate.ask_again()
+        refuse()
+        stage.clock.advance(1)
+    gate.ask_again()
+    assert gate.is_open(credential, "dhcp01")
+    assert not gate.is_open(credential, "dhcp02")
+
+
+def test_one_server_that_refuses_a_right_password_costs_the_others_ten_minutes_at_most(
+    stage: Any, password_file: Path
+) -> None:
+    password_file.write_text("right")
+    credential = Credential(name="lab", username="lab", password_file=password_file)
+    names = [f"dhcp{number:02}" for number in range(6)]
+    workers = {
+        name: stage.worker(name, start=index * 0.5, credential=credential) for index, name in enumerate(names)
+    }
+    stage.server("dhcp05").password = "another"
+    stage.run(*workers.values(), seconds=3700)
+    assert len(stage.server("dhcp05").refusals) >= REFUSALS
+    assert _worst_half_hour(stage.server("dhcp05").refusals) <= REFUSALS
+    for name in names[:5]:
+        assert workers[name].entry.publication.health.failures == {}
+
+    stage.server("dhcp00").restarts += 1
+    stage.run(*workers.values(), seconds=PAUSE_SECONDS + 10)
+    assert workers["dhcp00"].entry.publication.health.failure is None
 
 
 def test_a_new_keytab_is_a_new_secret(gate: Gate, password_file: Path) -> None:
     credential = Credential(name="lab", keytab=password_file)
-    with pytest.raises(AuthError), gate.logon(credential):
+    with pytest.raises(AuthError), gate.logon(credential, "dhcp01"):
         raise AuthError("refused")
-    assert not gate.is_open(credential)
+    assert not gate.is_open(credential, "dhcp01")
     password_file.touch()
-    assert gate.is_open(credential)
+    assert gate.is_open(credential, "dhcp01")
 
 
 def test_a_reload_ends_the_pause_but_not_the_limit(
     gate: Gate, credential: Credential, stage: Any, refuse: Callable[[], None]
 ) -> None:
     for _ in range(REFUSALS):
-        assert gate.is_open(credential)
+        assert gate.is_open(credential, "dhcp01")
         refuse()
         stage.clock.advance(1)
         gate.ask_again()
-    assert not gate.is_open(credential)
+    assert not gate.is_open(credential, "dhcp01")
 
 
 def test_an_unreadable_secret_is_no_refusal(gate: Gate, credential: Credential, password_file: Path) -> None:
     password_file.unlink()
-    assert not gate.is_open(credential)
-    with pytest.raises(AuthError), gate.logon(credential):
+    assert not gate.is_open(credential, "dhcp01")
+    with pytest.raises(AuthError), gate.logon(credential, "dhcp01"):
         pytest.fail("nothing may be tried")
     password_file.write_text("wrong")
-    assert gate.is_open(credential)
+    assert gate.is_open(credential, "dhcp01")
 
 
 def test_a_server_that_is_away_says_nothing_about_the_credential(
     gate: Gate, credential: Credential, succeed: Callable[[], None]
 ) -> None:
     for _ in range(REFUSALS + 1):
-        with pytest.raises(UnreachableError), gate.logon(credential):
+        with pytest.raises(UnreachableError), gate.logon(credential, "dhcp01"):
             raise UnreachableError("away")
     succeed()
 
@@ -139,7 +187,7 @@ def test_workers_that_start_together_try_a_wrong_password_once(credential: Crede
         raise AuthError("refused")
 
     def work() -> None:
-        with pytest.raises((AuthError, SuspendedError)) as outcome, gate.logon(credential):
+        with pytest.raises((AuthError, SuspendedError)) as outcome, gate.logon(credential, "dhcp01"):
             refuse()
         outcomes.append(outcome.value.reason)
 
@@ -154,18 +202,23 @@ def test_workers_that_start_together_try_a_wrong_password_once(credential: Crede
 
 
 def test_a_proof_lets_everybody_through_together(gate: Gate, credential: Credential, stage: Any) -> None:
-    with gate.logon(credential):
+    with gate.logon(credential, "dhcp01"):
         pass
-    with gate.logon(credential), gate.logon(credential), gate.logon(credential), gate.logon(credential):
+    with (
+        gate.logon(credential, "dhcp01"),
+        gate.logon(credential, "dhcp01"),
+        gate.logon(credential, "dhcp01"),
+        gate.logon(credential, "dhcp01"),
+    ):
         pass
     stage.clock.advance(3600)
-    assert gate.is_open(credential)
+    assert gate.is_open(credential, "dhcp01")
 
 
 def test_a_silent_server_does_not_keep_the_others_waiting(
     gate: Gate, credential: Credential, stage: Any, succeed: Callable[[], None]
 ) -> None:
-    with gate.logon(credential):
+    with gate.logon(credential, "dhcp01"):
         stage.clock.advance(2.0)
         succeed()
 
@@ -182,9 +235,9 @@ def test_no_more_are_on_trial_than_may_be_refused(credential: Credential, stage:
     gate = Gate(Hurried())
     with ExitStack() as on_trial:
         for _ in range(REFUSALS):
-            on_trial.enter_context(gate.logon(credential))
+            on_trial.enter_context(gate.logon(credential, "dhcp01"))
         with pytest.raises(SuspendedError, match="on trial"):
-            on_trial.enter_context(gate.logon(credential))
+            on_trial.enter_context(gate.logon(credential, "dhcp01"))
 
 
 def _worst_half_hour(refusals: list[float]) -> int:

@@ -74,6 +74,7 @@ class Engine:
         self._jitter = jitter
         self._gates: dict[str, Gate] = {}
         self._started = self._ready = False
+        self._leaving: list[Runner] = []
         self._runners: Mapping[str, Runner] = self._hire(settings, settings.servers)
 
     # --- what is known ------------------------------------------------------------------------------------
@@ -128,14 +129,13 @@ class Engine:
             runner.worker.rename(naming)
         self.settings = settings
         self._runners = {server.name: {**kept, **new}[server.name] for server in settings.servers}
-        for name in before.keys() - kept.keys():
-            before[name].stop()
+        self._dismiss(before[name] for name in before.keys() - kept.keys())
         self._ask_gates_again()
         self._start(new.values())
 
     def stop(self, timeout_seconds: float) -> bool:
         """Close all sessions, all at once; False if some server was still busy when the time was over."""
-        runners, ends = list(self._runners.values()), time.monotonic() + timeout_seconds
+        runners, ends = [*self._runners.values(), *self._leaving], time.monotonic() + timeout_seconds
         for runner in runners:
             runner.stop()
         busy = [runner for runner in runners if not runner.join(ends - time.monotonic())]
@@ -156,6 +156,11 @@ class Engine:
             )
             for server in servers
         }
+
+    def _dismiss(self, runners: Iterable[Runner]) -> None:
+        self._leaving = [runner for runner in [*self._leaving, *runners] if runner.running]
+        for runner in self._leaving:
+            runner.stop()
 
     def _agenda(self, server: ServerSettings, settings: Settings, together: list[ServerSettings]) -> Agenda:
         seconds = min(server.intervals.state_seconds, _START_SECONDS_PER_SERVER * len(together))

@@ -71,7 +71,6 @@ class Dossier:
         self._published: dict[str, Published] = {}
         self._message: str | None = None
         self._polled: float | None = None
-        self._dhcp_answers: bool | None = None
         self._view = View(scope_metrics=settings.scope_metrics)
         self._health = PollHealth(
             address=settings.address,
@@ -109,11 +108,6 @@ class Dossier:
         """Why the last state poll failed."""
         return self._health.failure
 
-    @property
-    def polls(self) -> int:
-        """State polls finished."""
-        return self._health.polls
-
     def reason(self, section: str) -> str | None:
         """Why the last collection of a section left records out."""
         health = self._health.sections.get(section)
@@ -134,9 +128,8 @@ class Dossier:
         answers = {it.section.name: it for it in collected}
         self._count(timing, failure=None)
         self._health = replace(self._health, auth=auth, answered=timing.started)
-        changed = (
-            self._relate(answers["relationships"].section, timing) if "relationships" in answers else False
-        )
+        relationships = answers.get("relationships")
+        changed = relationships is not None and self._relate(relationships.section, timing)
         self._view = replace(self._view, clock=self._clock(answers, timing))
         for answer in answers.values():
             self.collected(answer, timing.began)
@@ -161,9 +154,9 @@ class Dossier:
 
     def heard_events(self, events: Events) -> bool:
         """After the events section; True if there is more to read at once."""
-        before, computer = self._view.event_log, None
-        for record in self._records("server"):
-            computer = record.computer_name if isinstance(record, Server) else None
+        before = self._view.event_log
+        servers = [it for it in self._records("server") if isinstance(it, Server)]
+        computer = servers[0].computer_name if servers else None
         self._view = replace(
             self._view,
             event_log=before.read(events, self._view.topology),
@@ -172,6 +165,10 @@ class Dossier:
         self._render(["relationships"])
         after = self._view.event_log.watermark
         return bool(events.more) or (before.watermark is not None and (after or 0) < before.watermark)
+
+    def strangers(self) -> frozenset[str]:
+        """Partners that are not configured: their side of a relationship stays unseen."""
+        return frozenset(link.partner for link in self._view.topology.links if not link.partner_configured)
 
     def ports_differ(self, section: Section) -> bool:
         """Whether an answer reaches other partners than the last one did."""

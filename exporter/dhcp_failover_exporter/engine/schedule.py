@@ -11,7 +11,7 @@ Rule 3: a call holds the server for about `SLICE_SECONDS`; sections that are kno
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from tenacity import RetryCallState, Retrying
@@ -26,12 +26,15 @@ from dhcp_failover_exporter.snapshot import Section
 # What may tell the cause of a changed state: who reaches whom, which rule is off, what Windows logged.
 CAUSES: Final = ("ports", "firewall", "events")
 
-# Before anything was measured: one RPC per scope for statistics, several cmdlets per scope for configuration.
+# Seconds before anything was measured: one RPC per scope for statistics, several cmdlets for configuration.
+# What fits into a slice by these is asked for whole at first.
 _ASSUMED_PACE: Final = {"statistics": 0.01, "configuration": 0.3}
 _ASSUMED_SECONDS: Final = 0.2
+# Shares of an interval: over how much of it later rounds are spread (the rest is for what comes in between),
+# how soon a call is one right after a poll, how much of the time before the next poll a call may take.
+_SPREAD: Final = {"statistics": 0.0, "configuration": 0.8}
 _RIGHT_AFTER: Final = 0.1
 _ROOM_SHARE: Final = 0.9
-_SPREAD: Final = {"statistics": 0.0, "configuration": 0.8}
 _LONGEST_BACKOFF_SECONDS: Final = 60.0
 # While nobody polls, a section counts as due a little early, so that a probe does not just miss it.
 DUE_AT: Final = 0.8
@@ -93,7 +96,7 @@ class _Turn:
         return now - self.started >= DUE_AT * self.interval
 
 
-@dataclass
+@dataclass(frozen=True)
 class Targets:
     """The scopes a section is about, as far as they are known; `listed` as `slices.Round` has it."""
 
@@ -101,7 +104,6 @@ class Targets:
     listed: bool = False
 
 
-@dataclass
 class Agenda:
     """One server's schedule.
 
@@ -109,18 +111,15 @@ class Agenda:
     `targets` may be replaced whenever the server's scopes are known better.
     """
 
-    settings: ServerSettings
-    first_due: float
-    polling: bool = True
-    targets: Mapping[str, Targets] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        due = self.first_due if self.polling else math.inf
-        enabled = sections_of(self.settings)
+    def __init__(self, settings: ServerSettings, first_due: float, *, polling: bool = True) -> None:
+        self.polling = polling
+        self.targets: Mapping[str, Targets] = {}
+        due = first_due if polling else math.inf
+        enabled = sections_of(settings)
         self._poll_sections = tuple(name for name in GROUPS["state"] if name in enabled) or ("server",)
-        self._state = self._turn("state", self.settings.intervals.state_seconds, due)
+        self._state = _Turn("state", settings.intervals.state_seconds, due)
         self._turns = {
-            name: self._turn(name, interval_of(name, self.settings), due)
+            name: _Turn(name, interval_of(name, settings), due)
             for cadence, names in GROUPS.items()
             for name in names
             if cadence != "state" and name in enabled
@@ -130,9 +129,6 @@ class Agenda:
         self._last_slice: dict[str, float] = {}
         self._answering = False
         self._calls_since_poll, self._polled_until = 0, -math.inf
-
-    def _turn(self, name: str, interval: float, due: float) -> _Turn:
-        return _Turn(name, interval, due)
 
     # --- what is next -------------------------------------------------------------------------------------
 
@@ -206,7 +202,9 @@ class Agenda:
 
     def _least_seconds(self, name: str) -> float:
         """For one scope, or for all where they are not known by name."""
-        return self._paces[name].seconds_per_scope if self.targets_of(name) else self._turns[name].seconds
+        return (
+            self._paces[name].seconds_per_scope if self._targets(name).scopes else self._turns[name].seconds
+        )
 
     def _slice_due(self, name: str) -> float:
         return self._rounds[name].due if name in self._rounds else self._turns[name].due
@@ -219,9 +217,12 @@ class Agenda:
 
     def _new_round(self, name: str, now: float) -> Round:
         """The first round runs straight through, so that all is known soon; later ones take their time."""
-        turn, targets = self._turns[name], self.targets.get(name, Targets())
+        turn, targets = self._turns[name], self._targets(name)
         spread = _SPREAD[name] * turn.interval if turn.collected and self.polling else 0.0
         return Round(now, targets.scopes, targets.listed, spread)
+
+    def _targets(self, name: str) -> Targets:
+        return self.targets.get(name, Targets())
 
     # --- what came of it ----------------------------------------------------------------------------------
 
@@ -298,15 +299,11 @@ class Agenda:
         if isinstance(error, DeadlineError):
             turn.seconds = now - started
             if name in self._paces:
-                self._paces[name].measured(2 * (now - started), scopes or len(self.targets_of(name)))
+                self._paces[name].measured(2 * (now - started), scopes or len(self._targets(name).scopes))
         self._close(name, started, now)
         turn.failures = failures
         if self.polling and turn.interval > _LONGEST_BACKOFF_SECONDS:
             turn.due = min(turn.due, now + backoff(failures, _LONGEST_BACKOFF_SECONDS, turn.interval))
-
-    def targets_of(self, name: str) -> Sequence[str]:
-        """The scopes that a section is about, as far as known."""
-        return self.targets.get(name, Targets()).scopes
 
     # --- what others ask for ------------------------------------------------------------------------------
 

@@ -66,7 +66,8 @@ class Worker:
         self._agenda = agenda
         self._dossier = Dossier(settings, naming)
         self._session: Session | None = None
-        self._shut_out = False
+        self._shut_out = self._interrupted = False
+        self._strangers: frozenset[str] = frozenset()
         self._log = structlog.get_logger().bind(server=settings.name)
         self._probes = threading.Lock()
         self._waiting: list[Future[Entry]] = []
@@ -93,9 +94,7 @@ class Worker:
 
     def close(self) -> None:
         """Close the session, and answer whoever still waits with what is known."""
-        session, self._session = self._session, None
-        if session:
-            session.close()
+        self._close_session()
         self._answer_probes()
 
     # --- for anybody --------------------------------------------------------------------------------------
@@ -123,6 +122,7 @@ class Worker:
 
     def interrupt(self) -> None:
         """End a running call; only `close` is left."""
+        self._interrupted = True
         if session := self._session:
             session.interrupt()
 
@@ -138,6 +138,8 @@ class Worker:
             answer = self._ask(call)
             sections = parse(answer.documents, call.sections)
         except PollError as error:
+            if self._interrupted:
+                return
             collected = self._agenda.failed(call, error, started, self._clock.monotonic())
             self._failed(call, error, collected, Timing(started, began))
         else:
@@ -155,7 +157,11 @@ class Worker:
 
     def _hooks(self) -> Hooks:
         telemetry = self._shared.telemetry
-        return Hooks(partial(self._gate.logon, self.settings.credential), telemetry.opened, telemetry.closed)
+        return Hooks(
+            partial(self._gate.logon, self.settings.credential, self.settings.name),
+            telemetry.opened,
+            telemetry.closed,
+        )
 
     def _answered(self, call: Call, collected: Sequence[Collected], timing: Timing) -> None:
         before = {it.section.name: self._dossier.reason(it.section.name) for it in collected}
@@ -174,6 +180,7 @@ class Worker:
             self._agenda.bring_forward(CAUSES, self._clock.monotonic(), unless_after=timing.started)
         if before:
             self._log.info("server answers again")
+        self._warn_of_strangers()
 
     def _complete(self, collected: Iterable[Collected]) -> None:
         for it in collected:
@@ -195,7 +202,7 @@ class Worker:
         if self._dossier.failure != error.reason:
             self._log.warning("poll failed", reason=error.reason, error=str(error))
         self._dossier.poll_failed(error, collected, timing)
-        self._shut_out = error.reason in _BY_GATE and not self._gate.is_open(self.settings.credential)
+        self._shut_out = error.reason in _BY_GATE and not self._gate_is_open()
 
     def _tell(self, section: Section, before: str | None) -> None:
         """One line per change, and a new logon where a right is missing: rights apply at logon."""
@@ -210,6 +217,11 @@ class Worker:
                 id=error.id,
                 error=error.message,
             )
+
+    def _warn_of_strangers(self) -> None:
+        before, self._strangers = self._strangers, self._dossier.strangers()
+        for partner in sorted(self._strangers - before):
+            self._log.warning("partner is not configured: it is never contacted", partner=partner)
 
     def _epoch(self, moment: float) -> float:
         return self._clock.now() - (self._clock.monotonic() - moment)
@@ -236,9 +248,12 @@ class Worker:
 
     def _look_at_gate(self, now: float) -> None:
         """A gate that shut this server out and has opened again ends the wait for the next poll."""
-        if self._shut_out and self._gate.is_open(self.settings.credential):
+        if self._shut_out and self._gate_is_open():
             self._shut_out = False
             self._agenda.poll_now(now)
+
+    def _gate_is_open(self) -> bool:
+        return self._gate.is_open(self.settings.credential, self.settings.name)
 
     def _pause(self, now: float) -> float:
         pause = self._agenda.wait(now)
@@ -249,9 +264,14 @@ class Worker:
     def _pause_without_polling(self, pause: float, now: float) -> float:
         unasked = now - self._asked
         if unasked >= UNASKED_SECONDS:
-            self.close()
+            self._close_session()
             return math.inf
         return min(pause, UNASKED_SECONDS - unasked)
+
+    def _close_session(self) -> None:
+        session, self._session = self._session, None
+        if session:
+            session.close()
 
 
 def _timing(answer: Answer, started: float, began: float) -> Timing:
