@@ -767,6 +767,15 @@ class TestWireFaults:
             assert machine.running.acquire(timeout=5)
         assert machine.ended.wait(5)
 
+    def test_a_deleted_shell_starts_nothing_that_queues(self, winrm: WinRM, machine: Machine) -> None:
+        machine.release.clear()
+        with open_pool(winrm) as pool:
+            for _ in range(2):
+                PowerShell(pool).add_cmdlet("Get-Thing").begin_invoke()
+            assert machine.running.acquire(timeout=5)
+        wait_until(lambda: not [one for one in threading.enumerate() if one.name == f"runspace {pool.id}"])
+        assert len(machine.asked) == 1
+
     def test_a_connection_that_waits_for_its_answer_is_not_idle(self, winrm: WinRM, machine: Machine) -> None:
         machine.release.clear()
         with open_pool(winrm) as pool:

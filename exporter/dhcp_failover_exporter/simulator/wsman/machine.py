@@ -35,7 +35,11 @@ class Account:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A session configuration: its name, its language mode and the functions that exist from the start."""
+    """A session configuration: its name, its language mode and the functions that exist from the start.
+
+    `language` is FullLanguage, ConstrainedLanguage (scripts define functions there too; what they may do is
+    the machine's business) or NoLanguage, as JEA has it.
+    """
 
     name: str = "Microsoft.PowerShell"
     language: str = "FullLanguage"

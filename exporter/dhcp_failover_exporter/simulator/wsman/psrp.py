@@ -226,7 +226,7 @@ class Pool:
         while (job := self._queue.get()) is not None:
             pipeline, script = job
             with self._changed:
-                if pipeline.ended:
+                if pipeline.ended or self._closed:
                     continue
                 pipeline.change_state(PSInvocationState.Running)
             self._end(pipeline, *self._run(pipeline, script))
@@ -259,7 +259,7 @@ class Pool:
                 return
 
     def _define(self, command: Command) -> None:
-        if self._caller.endpoint.language != "FullLanguage":
+        if self._caller.endpoint.language == "NoLanguage":
             raise _scripts_not_allowed()
         if not command.use_local_scope:
             self._functions.update(name.casefold() for name in _FUNCTION.findall(command.command_text))
