@@ -52,7 +52,7 @@ COUNTS = [
     ),
     stat(
         "Servers",
-        "Configured servers.",
+        "Servers in the configuration, all exporters together.",
         number(f"count({per_server(series('up'))}) or vector(0)"),
         look=Look("short", steps("red", (1, "text"))),
     ),
@@ -229,13 +229,13 @@ MEMORY = lines(
 VERSIONS = table(
     "Versions",
     "Which exporter runs where, and since when its configuration is in force.",
-    now(f"max by (instance, version, pythonversion) ({_own('build_info')})"),
+    now(f"max by (instance, version, python_version) ({_own('build_info')})"),
     now(f"max by (instance) (time() - {_own('config_last_reload_success_timestamp_seconds')})"),
     now(f"max by (instance) (time() - {own('process_start_time_seconds')})"),
     columns=[
         Column("instance", "Instance"),
         Column("version", "Version"),
-        Column("pythonversion", "Python"),
+        Column("python_version", "Python"),
         Column("Value #B", "Configuration since", Look("s", decimals=0)),
         Column("Value #C", "Running for", Look("s", decimals=0)),
     ],

@@ -110,7 +110,7 @@ FREE: Final = Look("short", steps("red", (1, "orange"), (10, "green")), decimals
 
 def _named(expr: str, label: str) -> str:
     """The server under the heading of its role, so that both partners fit in one row."""
-    return f'max by (pair, relationship, {label}) (label_replace({expr}, "{label}", "$1", "server", "(.*)"))'
+    return f'max by (pair, relationship, {label}) (label_join({expr}, "{label}", "", "server"))'
 
 
 def _by_relationship(how: str, expr: str) -> str:

@@ -1,0 +1,69 @@
+"""Queries asked as Grafana asks them: variables replaced, one step per point, the panel's own refresh interval."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+
+# What a panel as wide as the page has room for, where it does not say itself (`maxDataPoints`).
+POINTS: Final = 1_200
+# Datasource's "Scrape interval": Grafana never asks for a smaller step.
+SCRAPE_SECONDS: Final = 60.0
+
+EVERYTHING: Final = {"job": ".+", "server": ".+", "instance": ".+", "pair": ".+", "relationship": ".+"}
+
+
+# A new client for each query would cost more than the query.
+_CLIENT: Final = httpx.Client(timeout=120)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One query's answer: its series, and how long Prometheus took."""
+
+    ref: str
+    series: list[dict[str, Any]]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Page:
+    """An open dashboard: where it asks, for which time range, with which variables."""
+
+    url: str
+    end: float
+    range_seconds: float
+    variables: Mapping[str, str]
+
+    def ask(self, panel: Mapping[str, Any]) -> Iterator[Answer]:
+        """Each query of the panel; a refused one is an error with Prometheus' own words."""
+        for target in panel.get("targets", ()):
+            step = max(self.range_seconds / panel.get("maxDataPoints", POINTS), SCRAPE_SECONDS)
+            began = time.perf_counter()
+            series = self._asked(self._replaced(target["expr"], step), step, instant=target["instant"])
+            yield Answer(target["refId"], series, time.perf_counter() - began)
+
+    def _asked(self, query: str, step: float, *, instant: bool) -> list[dict[str, Any]]:
+        if instant:
+            path, times = "query", {"time": self.end}
+        else:
+            path, times = (
+                "query_range",
+                {"start": self.end - self.range_seconds, "end": self.end, "step": step},
+            )
+        answer = _CLIENT.post(f"{self.url}/api/v1/{path}", data={"query": query, **times}).json()
+        assert answer["status"] == "success", f"{answer['error']}\n{query}"
+        result: list[dict[str, Any]] = answer["data"]["result"]
+        return result
+
+    def _replaced(self, query: str, step: float) -> str:
+        rate = max(step + SCRAPE_SECONDS, 4 * SCRAPE_SECONDS)
+        query = query.replace("$__rate_interval", f"{rate:.0f}s").replace(
+            "$__range", f"{self.range_seconds:.0f}s"
+        )
+        for name, value in self.variables.items():
+            query = query.replace(f"${name}", value)
+        assert "$" not in query, f"a variable is left: {query}"
+        return query

@@ -1,0 +1,37 @@
+"""The dashboards as Grafana reads them."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+# `tests.dashboards.history` and `tests.e2e.servers` are shared with the benchmark, also under a bare `pytest`.
+sys.path.insert(0, str(ROOT))
+
+FILES = sorted((ROOT / "dashboards").glob("*.json"))
+
+
+def panels(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
+    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`dashboard`: each one. `panel`: each panel of each; with `of`, also the uid of its dashboard."""
+    loaded = {file.stem: json.loads(file.read_text()) for file in FILES}
+    if "panel" in metafunc.fixturenames:
+        found = [(uid, panel) for uid, dashboard in loaded.items() for panel in panels(dashboard)]
+        names = [f"{uid}: {panel['title']}" for uid, panel in found]
+        if "of" in metafunc.fixturenames:
+            metafunc.parametrize(("of", "panel"), found, ids=names)
+        else:
+            metafunc.parametrize("panel", [panel for _, panel in found], ids=names)
+    elif "dashboard" in metafunc.fixturenames:
+        metafunc.parametrize("dashboard", loaded.values(), ids=loaded)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT

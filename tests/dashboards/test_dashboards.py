@@ -1,0 +1,327 @@
+"""The rules of grafana's dashboard-linter that apply, and ours; what is excepted from one is listed with the reason."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.dashboards import promql
+
+from dhcp_failover_exporter import failover
+from dhcp_failover_exporter.metrics import CATALOGUE
+
+Json = dict[str, Any]
+
+# (dashboard, variable): why it is missing, or offers one value only.
+VARIABLE_EXCEPTIONS: Mapping[tuple[str, str], str] = {
+    ("dhcp-failover-relationship", "pair"): "is about one pair; a regular expression would read its | as or",
+    ("dhcp-failover-exporter", "pair"): "nothing in it is about a pair",
+    ("dhcp-failover-exporter", "relationship"): "nothing in it is about a relationship",
+}
+# Metrics that have neither job nor server.
+SELECTOR_EXCEPTIONS: Mapping[str, str] = {"ALERTS": "made by rules, which drop job and instance"}
+# Metrics that are not in the catalogue, and their labels.
+NOT_OURS: Mapping[str, set[str]] = {
+    "ALERTS": {"alertname", "alertstate", "severity", "pair", "relationship", "server"},
+    "scrape_duration_seconds": set(),
+    "scrape_samples_scraped": set(),
+    "process_cpu_seconds_total": set(),
+    "process_resident_memory_bytes": set(),
+    "process_start_time_seconds": set(),
+}
+TARGET_LABELS = {"job", "instance"}
+# Grafana's own identifiers that these dashboards may use.
+UNITS = {"none", "short", "s", "bytes", "ops", "percentunit", "bool_on_off"}
+
+
+def panels(dashboard: Json) -> Iterator[Json]:
+    yield from (panel for panel in dashboard["panels"] if panel["type"] != "row")
+
+
+def queries(dashboard: Json) -> Iterator[tuple[str, str]]:
+    """(where, PromQL) of each query, those of the variables too."""
+    for panel in panels(dashboard):
+        for target in panel.get("targets", ()):
+            yield f"{panel['title']} {target['refId']}", target["expr"]
+    for variable in dashboard["templating"]["list"]:
+        if variable["type"] == "query":
+            selector = re.fullmatch(r"label_values\((.*), \w+\)", variable["query"]["query"])
+            assert selector, variable["query"]["query"]
+            yield f"variable {variable['name']}", selector[1] if "{" in selector[1] else f"{selector[1]}{{}}"
+
+
+def strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from strings(item)
+
+
+# --- one source -------------------------------------------------------------------------------------------
+
+
+def test_files_are_what_the_source_writes(root: Path, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "dashboards.source", str(tmp_path)], cwd=root, check=True)
+    written = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    kept = {path.name: path.read_text() for path in (root / "dashboards").glob("*.json")}
+    assert written.keys() == kept.keys()
+    changed = [name for name in kept if kept[name] != written[name]]
+    assert not changed, f"run `python -m dashboards.source`: {changed}"
+    assert len(kept) == 3
+
+
+# --- the dashboard as a whole -----------------------------------------------------------------------------
+
+
+def test_can_be_provisioned_and_linked_to(dashboard: Json, root: Path) -> None:
+    assert (root / "dashboards" / f"{dashboard['uid']}.json").exists()
+    assert len(dashboard["uid"]) <= 40, "Grafana refuses longer ones"
+    assert dashboard["editable"] is False
+    assert dashboard["tags"] == ["dhcp-failover"]
+    assert dashboard["title"].startswith("DHCP failover: ")
+    assert dashboard["schemaVersion"] <= 39, "10.4 does not know a newer schema"
+    assert not {"id", "version", "__inputs", "__requires"} & dashboard.keys()
+
+
+def test_links_lead_to_the_other_dashboards_and_to_the_runbooks(dashboard: Json, root: Path) -> None:
+    rules = yaml.safe_load((root / "alerts/dhcp-failover.rules.yml").read_text())
+    urls = {
+        rule["alert"]: rule["annotations"]["runbook_url"]
+        for group in rules["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    }
+    bases = {url.removesuffix(f"{alert}.md") for alert, url in urls.items()}
+    by_type = {link["type"]: link for link in dashboard["links"]}
+    assert by_type["dashboards"]["tags"] == dashboard["tags"]
+    assert by_type["dashboards"]["includeVars"]
+    assert by_type["dashboards"]["keepTime"]
+    assert {by_type["link"]["url"]} == bases
+    named = {url for text in strings(dashboard) for url in re.findall(r"https://[^\s)]+\.md", text)}
+    assert {url for url in named if "${" not in url} <= set(urls.values())
+
+
+def test_links_in_tables_name_columns_and_dashboards_that_exist(dashboard: Json, root: Path) -> None:
+    uids = {path.stem for path in (root / "dashboards").glob("*.json")}
+    for panel in panels(dashboard):
+        titles = {it["matcher"]["options"] for it in panel.get("fieldConfig", {}).get("overrides", ())}
+        for text in strings(panel.get("fieldConfig", {}).get("overrides", [])):
+            assert set(re.findall(r"\$\{__data\.fields\.(\w+)", text)) <= titles
+            assert set(re.findall(r"^/d/([^?]+)", text)) <= uids
+
+
+@pytest.mark.parametrize("name", ["datasource", "job", "server", "pair", "relationship"])
+def test_variables(dashboard: Json, name: str) -> None:
+    found = {variable["name"]: variable for variable in dashboard["templating"]["list"]}
+    excepted = (dashboard["uid"], name) in VARIABLE_EXCEPTIONS
+    if name == "datasource":
+        assert found[name]["type"] == "datasource"
+        assert found[name]["query"] == "prometheus"
+        assert found[name]["label"] == "Data source"
+    elif name in found:
+        assert found[name]["datasource"]["uid"] == "${datasource}"
+        assert found[name]["refresh"] == 2, "when the time range changes"
+        several = (found[name]["multi"], found[name]["includeAll"], found[name].get("allValue"))
+        assert several == ((False, False, None) if excepted else (True, True, ".+"))
+    else:
+        assert excepted
+
+
+def test_every_variable_is_used(dashboard: Json) -> None:
+    """Setting one that no query takes would look like a filter and be none."""
+    asked = " ".join(query for _, query in queries(dashboard))
+    for variable in dashboard["templating"]["list"]:
+        assert variable["type"] == "datasource" or f"${variable['name']}" in asked
+
+
+def test_panels_lie_side_by_side(dashboard: Json) -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in dashboard["panels"]:
+        if panel["type"] == "row":
+            continue
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert place["x"] + place["w"] <= 24
+        taken |= cells
+    ids = [panel["id"] for panel in dashboard["panels"]]
+    assert len(ids) == len(set(ids))
+
+
+# --- panels -----------------------------------------------------------------------------------------------
+
+
+def test_panel_says_what_it_shows(panel: Json) -> None:
+    assert panel["title"].strip()
+    assert len(panel["description"]) > 20
+    assert panel["description"].endswith(".")
+
+
+def test_panel_asks_the_chosen_datasource(panel: Json) -> None:
+    if panel["type"] == "text":
+        return
+    asked = [panel["datasource"], *(target["datasource"] for target in panel["targets"])]
+    assert all(datasource == {"type": "prometheus", "uid": "${datasource}"} for datasource in asked)
+
+
+def test_panel_has_a_unit(panel: Json) -> None:
+    """Of its values, or for a table, of each column that shows a value."""
+    if panel["type"] == "text":
+        return
+    looks = [panel["fieldConfig"]["defaults"]]
+    looks += [
+        {it["id"]: it["value"] for it in override["properties"]}
+        for override in panel["fieldConfig"]["overrides"]
+        if any(it["id"] == "unit" for it in override["properties"])
+    ]
+    for look in looks:
+        assert look["unit"] in UNITS
+        bare = look["unit"] == "none" and not look["mappings"] and panel["type"] in {"stat", "state-timeline"}
+        assert not bare, "a number without a unit needs words"
+
+
+def test_columns_of_a_table_exist_in_its_queries(panel: Json) -> None:
+    if panel["type"] != "table":
+        return
+    ordered = panel["transformations"][-1]["options"]
+    asked = " ".join(target["expr"] for target in panel["targets"])
+    labels = promql.grouped(asked) | promql.introduced(asked)
+    values = {f"Value #{target['refId']}" for target in panel["targets"]}
+    values = values if len(values) > 1 else {"Value"}
+    assert set(ordered["renameByName"]) <= labels | values
+    sorted_by = {it["displayName"] for it in panel["options"]["sortBy"]}
+    assert sorted_by <= set(ordered["renameByName"].values())
+    overridden = {it["matcher"]["options"] for it in panel["fieldConfig"]["overrides"]}
+    assert overridden == set(ordered["renameByName"].values())
+
+
+def test_all_states_have_a_word_and_a_colour(dashboard: Json) -> None:
+    """Whoever shows states shows all twelve, each in its own words, numbered alike."""
+    mappings = [
+        {key: it["text"] for key, it in mapping["options"].items()}
+        for mapping in _value_mappings(dashboard)
+        if "Normal" in {it["text"] for it in mapping["options"].values()}
+    ]
+    assert mappings or dashboard["uid"] == "dhcp-failover-exporter"
+    for mapping in mappings:
+        expected = {str(number): state for number, state in enumerate(failover.STATES)}
+        assert {key: mapping[key] for key in expected} == dict(zip(expected, _by_number(), strict=True))
+        assert mapping["99"] == "unknown"
+
+
+def _by_number() -> list[str]:
+    """FSM_STATE's order, https://learn.microsoft.com/en-us/windows/win32/api/dhcpsapi/ne-dhcpsapi-fsm_state."""
+    return [
+        "NoState", "Init", "Startup", "Normal", "CommunicationInterrupted", "PartnerDown", "PotentialConflict",
+        "ConflictDone", "ResolutionInterrupted", "Recover", "RecoverWait", "RecoverDone",
+    ]  # fmt: skip
+
+
+def _value_mappings(value: object) -> Iterator[Json]:
+    if isinstance(value, dict):
+        if value.get("type") == "value" and "options" in value:
+            yield value
+        for item in value.values():
+            yield from _value_mappings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _value_mappings(item)
+
+
+# --- queries ----------------------------------------------------------------------------------------------
+
+
+def test_selectors_take_the_chosen_job_and_servers(dashboard: Json) -> None:
+    for where, query in queries(dashboard):
+        assert not promql.unselected(query), where
+        for selector in promql.selectors(query):
+            if selector.metric in SELECTOR_EXCEPTIONS or where.startswith("variable"):
+                continue
+            matched = {(label, operator, value) for label, operator, value in selector.matchers}
+            assert ("job", "=~", "$job") in matched, f"{where}: {selector.metric}"
+            who = "server" if "server" in _labels_of(selector.metric) else "instance"
+            assert (who, "=~", f"${who}") in matched, f"{where}: {selector.metric}"
+
+
+def test_selectors_name_metrics_and_labels_of_the_catalogue(dashboard: Json) -> None:
+    for where, query in queries(dashboard):
+        found = list(promql.selectors(query))
+        known: set[str] = set(promql.introduced(query)) | TARGET_LABELS
+        for selector in found:
+            labels = _labels_of(selector.metric)
+            assert selector.labels <= labels | TARGET_LABELS, f"{where}: {selector.metric}"
+            known |= labels
+        assert promql.grouped(query) <= known, where
+
+
+def _labels_of(metric: str) -> set[str]:
+    if metric in NOT_OURS:
+        return NOT_OURS[metric]
+    histogram = metric.removesuffix("_bucket")
+    if histogram != metric:
+        assert CATALOGUE[histogram].kind == "histogram"
+        return {*CATALOGUE[histogram].labels, "le"}
+    return set(CATALOGUE[metric].labels)
+
+
+def test_values_in_matchers_are_words_of_the_exporter(dashboard: Json) -> None:
+    """A misspelt state would match nothing, silently."""
+    words = {
+        "state": set(failover.STATES),
+        "server_type": {"primary", "secondary"},
+        "mode": {"LoadBalance", "HotStandby"},
+    }
+    for where, query in queries(dashboard):
+        for selector in promql.selectors(query):
+            for label, _, value in selector.matchers:
+                assert label not in words or set(value.split("|")) <= words[label], where
+
+
+def test_counters_are_shown_as_rates_and_gauges_are_not(dashboard: Json) -> None:
+    for where, query in queries(dashboard):
+        for selector in promql.selectors(query):
+            counter = selector.metric.endswith(("_total", "_bucket"))
+            rated = selector.before.endswith(("rate(", "increase("))
+            assert counter == rated, f"{where}: {selector.metric}"
+            assert not rated or selector.after.startswith("[$__rate_interval]"), f"{where}: {selector.metric}"
+
+
+def test_queries_are_promql(root: Path, tmp_path: Path, program: Callable[[str], str]) -> None:
+    rules = [
+        {"record": "dashboard:query", "labels": {"where": where}, "expr": _with_durations(query)}
+        for path in (root / "dashboards").glob("*.json")
+        for where, query in queries(json.loads(path.read_text()))
+    ]
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
+    command = [program("promtool"), "check", "rules", "--lint=none", tmp_path / "rules.yml"]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert f"{len(rules)} rules found" in checked.stdout
+
+
+def _with_durations(query: str) -> str:
+    return query.replace("$__rate_interval", "5m").replace("$__range", "6h")
+
+
+# --- exceptions -------------------------------------------------------------------------------------------
+
+
+def test_exceptions_are_needed_and_have_reasons(root: Path) -> None:
+    uids = {path.stem for path in (root / "dashboards").glob("*.json")}
+    assert {uid for uid, _ in VARIABLE_EXCEPTIONS} <= uids
+    assert all(len(reason) > 10 for reason in [*VARIABLE_EXCEPTIONS.values(), *SELECTOR_EXCEPTIONS.values()])
+    text = "".join((root / "dashboards" / f"{uid}.json").read_text() for uid in uids)
+    assert all(metric in text for metric in NOT_OURS)

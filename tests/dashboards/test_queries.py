@@ -1,0 +1,109 @@
+"""Every query of every dashboard, asked of a real Prometheus that holds an hour with incidents in it."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.dashboards import history
+from tests.dashboards.asking import EVERYTHING, Page
+from tests.e2e.servers import Prometheus, eventually, prometheus
+
+pytestmark = pytest.mark.e2e
+
+PAIRS, SCOPES, HOURS = 12, 8, 1.0
+
+# Panels without data in this history, each with the reason.
+EMPTY: Mapping[str, str] = {}
+
+# What a person can tell apart; a table scrolls.
+MOST_SERIES = {"stat": 4, "timeseries": 20, "state-timeline": 40, "table": 500}
+
+
+@pytest.fixture(scope="module")
+def end() -> float:
+    return time.time()
+
+
+@pytest.fixture(scope="module")
+def server(
+    end: float, program: Callable[[str], str], root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus]:
+    """Prometheus with the history and with our rules, which find it fresh for 5 min: that is its lookback."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    fleet = history.fleet(PAIRS, SCOPES)
+    history.imported(program("promtool"), folder, fleet, end=end, hours=HOURS, step=60)
+    rules = yaml.safe_load((root / "alerts/dhcp-failover.rules.yml").read_text())
+    for group in rules["groups"]:
+        group["interval"] = "1s"
+        group["rules"] = [{k: v for k, v in rule.items() if k != "for"} for rule in group["rules"]]
+    (folder / "rules.yml").write_text(yaml.safe_dump(rules))
+    configuration = {"rule_files": [str(folder / "rules.yml")]}
+    with prometheus(program("prometheus"), folder, configuration) as running:
+        firing = 'ALERTS{alertstate="firing",alertname="DhcpFailoverPotentialConflict"}'
+        eventually(lambda: running.query(firing), 60, "the rules were evaluated")
+        yield running
+
+
+def pages(of: str, url: str, end: float) -> Iterator[Page]:
+    """The dashboard with everything chosen; the one about a pair, of each pair with an incident."""
+    pairs = [f"dhcp{pair:03}a.lab.local|dhcp{pair:03}b.lab.local" for pair in range(len(history.INCIDENTS))]
+    for pair in pairs if of == "dhcp-failover-relationship" else [EVERYTHING["pair"]]:
+        yield Page(url, end, HOURS * 3600, {**EVERYTHING, "pair": pair})
+
+
+def test_each_query_is_answered_with_data_that_fits(
+    of: str, panel: dict[str, Any], server: Prometheus, end: float
+) -> None:
+    found: dict[str, int] = {}
+    for page in pages(of, server.url, end if "ALERTS" not in json.dumps(panel) else time.time()):
+        for answer in page.ask(panel):
+            found[answer.ref] = max(found.get(answer.ref, 0), len(answer.series))
+    empty = [ref for ref, series in found.items() if not series]
+    name = f"{of}: {panel['title']}"
+    assert bool(empty) == (name in EMPTY), f"no data for {empty}; listed as empty: {EMPTY.get(name)}"
+    assert max(found.values(), default=0) <= MOST_SERIES.get(panel["type"], 0)
+
+
+def test_one_row_per_relationship_and_the_worst_trouble_in_it(
+    server: Prometheus, end: float, root: Path
+) -> None:
+    fleet = json.loads((root / "dashboards/dhcp-failover-fleet.json").read_text())
+    panel = next(panel for panel in fleet["panels"] if panel["title"] == "Relationships, worst first")
+    words = panel["fieldConfig"]["overrides"][0]["properties"]
+    texts = next(it["value"][0]["options"] for it in words if it["id"] == "mappings")
+    (page,) = pages("dhcp-failover-fleet", server.url, end)
+    answers = list(page.ask(panel))
+    for answer in answers:
+        rows = [(it["metric"]["pair"], it["metric"]["relationship"]) for it in answer.series]
+        assert len(rows) == len(set(rows)), f"query {answer.ref} splits a row"
+    shown = {
+        it["metric"]["relationship"]: texts[f"{float(it['value'][1]):g}"]["text"] for it in answers[0].series
+    }
+    assert len(shown) == PAIRS
+    assert {incident: shown[f"failover-{pair:03}"] for pair, incident in enumerate(history.INCIDENTS)} == {
+        "partner dead": "partner declared down",
+        "port closed": "partners lost contact",
+        "conflict": "conflict: leases in dispute",
+        "recovering": "partner declared down",
+        "clocks apart": "clocks apart",
+        "pool dry": "own pool dry in a scope",
+        "configuration differs": "configuration differs",
+        "parameters differ": "ok",
+        "credential refused": "no answer from either",
+    }
+    assert {shown[f"failover-{pair:03}"] for pair in range(len(history.INCIDENTS), PAIRS)} == {"ok"}
+
+
+def test_names_chosen_as_grafana_escapes_them_find_their_pair(
+    server: Prometheus, end: float, root: Path
+) -> None:
+    """Several values become one regular expression whose special characters Grafana escapes, twice in a string."""
+    fleet = json.loads((root / "dashboards/dhcp-failover-fleet.json").read_text())
+    panel = next(panel for panel in fleet["panels"] if panel["title"] == "Relationships, worst first")
+    pair = r"dhcp000a\\.lab\\.local\\|dhcp000b\\.lab\\.local"
+    answers = list(Page(server.url, end, 3600, {**EVERYTHING, "pair": pair}).ask(panel))
+    assert [it["metric"]["relationship"] for it in answers[0].series] == ["failover-000"]
