@@ -1,0 +1,287 @@
+"""What the page and the API show: states side by side, pools, problems, worst first."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dhcp_failover_exporter.errors import REASONS
+from dhcp_failover_exporter.failover import STATES, Change, ClockOffset, Naming
+from dhcp_failover_exporter.snapshot import REASONS as SECTION_REASONS
+from dhcp_failover_exporter.snapshot import (
+    FirewallRule,
+    PortProbe,
+    Relationship,
+    Scope,
+    ScopeStatistics,
+    Section,
+)
+from dhcp_failover_exporter.web import advice
+from dhcp_failover_exporter.web.view import Overview, RelationshipView, Report, ServerView, overview
+
+NOW = 1_700_000_000.0
+LEFT, RIGHT = "dhcp01.lab.local", "dhcp02.lab.local"
+NAMING = Naming([type("Configured", (), {"name": name, "address": name})() for name in (LEFT, RIGHT)])
+
+
+def relationship(server: str, **changes: Any) -> Relationship:
+    values = {
+        "name": "lab",
+        "partner_server": RIGHT if server == LEFT else LEFT,
+        "state": "Normal",
+        "scope_id": ("10.0.0.0",),
+        "mode": "LoadBalance",
+        "server_type": "PrimaryServer" if server == LEFT else "SecondaryServer",
+        "primary_server_name": LEFT,
+        "secondary_server_name": RIGHT,
+        "max_client_lead_time": 3600.0,
+        "load_balance_percent": 50,
+    }
+    return Relationship(**{**values, **changes})
+
+
+def report(server: str, *, sections: dict[str, Any] | None = None, **changes: Any) -> Report:
+    """A server that answered a moment ago, unless changed."""
+    of = changes.pop("relationship", None) or relationship(server)
+    answered = {"relationships": [of], **(sections or {})}
+    values: dict[str, Any] = {
+        "address": server,
+        "up": True,
+        "answered": NOW - 1,
+        "remembered": [of],
+        "sections": {name: Section(name, tuple(records)) for name, records in answered.items()},
+    }
+    return Report(server, **{**values, **changes})
+
+
+def unreachable(server: str, **changes: Any) -> Report:
+    return report(server, up=False, reason="unreachable", message="no route", **{"sections": None, **changes})
+
+
+def silent(known: Report) -> Report:
+    """The same server once its answers are no longer fresh and its poll failed."""
+    return replace(known, up=False, reason="unreachable", message="no route", sections={})
+
+
+def seen(*reports: Report) -> RelationshipView:
+    shown = overview(reports, NAMING, NOW)
+    assert len(shown.pairs) == 1, shown.pairs
+    assert len(shown.pairs[0].relationships) == 1
+    return shown.pairs[0].relationships[0]
+
+
+def meanings(view: RelationshipView | ServerView) -> list[str]:
+    return [problem.meaning for problem in view.problems]
+
+
+def in_state(left: str, right: str, **changes: Any) -> RelationshipView:
+    return seen(
+        report(LEFT, relationship=relationship(LEFT, state=left), **changes),
+        report(RIGHT, relationship=relationship(RIGHT, state=right)),
+    )
+
+
+def test_normal_on_both_sides_is_ok_and_says_nothing() -> None:
+    view = in_state("Normal", "Normal")
+    assert (view.severity, view.problems) == ("ok", ())
+    assert [side.state for side in view.sides] == ["Normal", "Normal"]
+
+
+def test_the_primary_comes_first_whoever_reports_first() -> None:
+    view = seen(report(RIGHT), report(LEFT))
+    assert [(side.server, side.role) for side in view.sides] == [(LEFT, "primary"), (RIGHT, "secondary")]
+
+
+def test_a_silent_partner_keeps_its_place_and_its_last_word() -> None:
+    view = seen(silent(report(LEFT)), report(RIGHT))
+    left, right = view.sides
+    assert (left.server, left.state, left.last_state, left.answering) == (LEFT, None, "Normal", False)
+    assert (right.state, right.last_state) == ("Normal", None)
+    assert view.severity == "critical"
+    assert [(p.server, p.detail) for p in view.problems] == [(LEFT, "no route")]
+
+
+def test_a_partner_that_never_answered_is_known_by_the_other() -> None:
+    view = seen(replace(silent(report(LEFT)), remembered=[], answered=None), report(RIGHT))
+    assert [side.server for side in view.sides] == [LEFT, RIGHT]
+    assert [side.role for side in view.sides] == ["primary", "secondary"]
+
+
+def test_a_partner_outside_the_configuration_is_shown_as_not_watched() -> None:
+    view = seen(report(LEFT))
+    assert [side.watched for side in view.sides] == [True, False]
+    assert meanings(view) == [advice.NOT_CONFIGURED.meaning]
+
+
+def test_a_partner_that_does_not_know_the_relationship_is_told() -> None:
+    other = report(RIGHT)
+    view = seen(
+        report(LEFT), replace(other, remembered=[], sections={"relationships": Section("relationships")})
+    )
+    assert meanings(view) == [advice.ONE_SIDED.meaning]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_every_state_of_windows_has_advice(state: str) -> None:
+    assert advice.of_state(state) is not advice.UNKNOWN_STATE
+
+
+def test_an_unknown_state_is_shown_as_it_came_and_warned_of() -> None:
+    view = in_state("Quiescent", "Quiescent")
+    assert view.sides[0].state == "Quiescent"
+    assert view.severity == "warning"
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_every_failure_of_a_poll_has_a_remedy(reason: str) -> None:
+    shown = overview([replace(unreachable(LEFT), reason=reason)], NAMING, NOW).servers[0]
+    assert shown.severity == "critical"
+    assert shown.problems[0].remedy
+
+
+@pytest.mark.parametrize("reason", SECTION_REASONS)
+def test_every_failure_of_a_section_has_a_remedy(reason: str) -> None:
+    shown = overview([report(LEFT, incomplete={"statistics": reason})], NAMING, NOW).servers[0]
+    assert shown.up
+    assert shown.problems[0].detail == "section statistics"
+    assert shown.problems[0].remedy
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "told"),
+    [
+        ("Normal", "CommunicationInterrupted", True),
+        ("PartnerDown", "Normal", True),
+        ("PartnerDown", "RecoverWait", False),
+        ("CommunicationInterrupted", "Startup", False),
+        ("PotentialConflict", "ConflictDone", False),
+    ],
+)
+def test_states_that_do_not_belong_together_are_told(left: str, right: str, told: bool) -> None:
+    assert (advice.DISAGREEMENT.meaning in meanings(in_state(left, right))) is told
+
+
+def test_a_change_gets_a_minute_to_show_on_both_sides() -> None:
+    changes = {"lab": Change(NOW - 30, "event")}
+    view = in_state("CommunicationInterrupted", "Normal", changes=changes)
+    assert advice.DISAGREEMENT.meaning not in meanings(view)
+    assert (view.sides[0].since, view.sides[0].since_source) == (NOW - 30, "event")
+
+
+def test_what_both_suffer_from_is_said_once() -> None:
+    view = in_state("CommunicationInterrupted", "CommunicationInterrupted")
+    assert [problem.server for problem in view.problems] == [f"{LEFT} and {RIGHT}"]
+
+
+def port(server: str, *, reachable: bool) -> PortProbe:
+    return PortProbe(server.upper(), reachable, port=647, error=None if reachable else "TimedOut")
+
+
+def test_only_the_primary_s_connect_carries_failover() -> None:
+    view = seen(
+        report(LEFT, sections={"ports": [port(RIGHT, reachable=True)]}),
+        report(RIGHT, sections={"ports": [port(LEFT, reachable=False)]}),
+    )
+    assert view.severity == "ok"
+    assert [side.port and side.port.carries_failover for side in view.sides] == [True, False]
+
+
+def test_a_closed_port_names_the_secondary_s_rule_that_is_off() -> None:
+    rule = FirewallRule("Failover-TCP-In", present=True, enabled=False, direction="Inbound")
+    view = seen(
+        report(LEFT, sections={"ports": [port(RIGHT, reachable=False)]}),
+        report(RIGHT, sections={"firewall": [rule]}),
+    )
+    assert [(p.server, p.detail) for p in view.problems] == [
+        (LEFT, "TimedOut, rule Failover-TCP-In is off there")
+    ]
+
+
+def test_clocks_apart_beyond_their_uncertainty_are_critical() -> None:
+    def view(seconds: float) -> RelationshipView:
+        return seen(
+            report(LEFT, clock=ClockOffset(seconds, 1.0)), report(RIGHT, clock=ClockOffset(-1.0, 1.0))
+        )
+
+    assert view(60.0).severity == "ok"
+    assert view(62.0).severity == "critical"
+
+
+def statistics(scope: str = "10.0.0.0", used: int = 60, **changes: Any) -> ScopeStatistics:
+    values = {"addresses_in_use": used, "addresses_free": 200 - used, "pending_offers": 0}
+    return ScopeStatistics(scope, **{**values, **changes})
+
+
+def test_both_partners_count_the_whole_scope_so_the_larger_counts_and_not_the_sum() -> None:
+    view = seen(
+        report(LEFT, sections={"statistics": [statistics(used=60)]}),
+        report(RIGHT, sections={"statistics": [statistics(used=61)]}),
+    )
+    assert view.pool
+    assert (view.pool.in_use, view.pool.free) == (61, 140)
+
+
+def test_a_silent_server_s_own_free_addresses_are_told_by_its_partner() -> None:
+    own = {"addresses_free_on_this_server": 40, "addresses_free_on_partner_server": 100}
+    view = seen(silent(report(LEFT)), report(RIGHT, sections={"statistics": [statistics(**own)]}))
+    assert [side.free for side in view.sides] == [100, 40]
+
+
+def test_scopes_come_fullest_first_with_their_names() -> None:
+    of = relationship(LEFT, scope_id=("10.0.0.0", "10.0.1.0"))
+    sections = {
+        "scopes": [Scope("10.0.1.0", subnet_mask="255.255.255.128", name="labs", state="Inactive")],
+        "statistics": [statistics(), statistics("10.0.1.0", used=199)],
+    }
+    view = seen(report(LEFT, relationship=of, sections=sections), report(RIGHT))
+    assert [scope.cidr for scope in view.scopes] == ["10.0.1.0/25", "10.0.0.0"]
+    assert (view.scopes[0].name, view.scopes[0].active) == ("labs", False)
+    assert view.fullest == view.scopes[0]
+    assert [(p.meaning, p.detail) for p in view.problems] == [(advice.NEARLY_FULL.meaning, "10.0.1.0")]
+
+
+def test_settings_that_differ_are_marked_and_shares_that_sum_up_are_not() -> None:
+    view = seen(
+        report(LEFT, relationship=relationship(LEFT, load_balance_percent=70)),
+        report(RIGHT, relationship=relationship(RIGHT, load_balance_percent=30, max_client_lead_time=60.0)),
+    )
+    assert [one.name for one in view.parameters if one.differs] == ["Maximum client lead time"]
+    assert view.severity == "notice"
+
+
+def test_worst_pairs_come_first() -> None:
+    naming = Naming()
+    reports = [
+        report(name, relationship=relationship(LEFT, name=name, primary_server_name=name, state=state))
+        for name, state in (("a", "Normal"), ("b", "PartnerDown"), ("c", "CommunicationInterrupted"))
+    ]
+    shown = overview(reports, naming, NOW)
+    assert [pair.severity for pair in shown.pairs] == ["critical", "warning", "notice"]
+    assert shown.relationship("b|dhcp02.lab.local", "b") == shown.pairs[0].relationships[0]
+    assert shown.relationship("b|dhcp02.lab.local", "c") is None
+
+
+@given(
+    states=st.tuples(st.sampled_from([*STATES, "Odd"]), st.sampled_from([*STATES, "Odd"])),
+    answers=st.tuples(st.booleans(), st.booleans()),
+    used=st.one_of(st.none(), st.integers(0, 200)),
+)
+def test_severity_is_that_of_the_worst_thing_said(
+    states: tuple[str, str], answers: tuple[bool, bool], used: int | None
+) -> None:
+    sections = {} if used is None else {"statistics": [statistics(used=used)]}
+    reports = [
+        report(server, relationship=relationship(server, state=state), sections=sections)
+        for server, state in zip((LEFT, RIGHT), states, strict=True)
+    ]
+    shown: Overview = overview(
+        [one if answering else silent(one) for one, answering in zip(reports, answers, strict=True)],
+        NAMING,
+        NOW,
+    )
+    view = shown.pairs[0].relationships[0]
+    said = [one.severity for one in (*view.sides, *view.problems)]
+    assert view.severity == min(said, key=advice.SEVERITIES.index)
+    assert (view.severity == "ok") == (not view.problems)
