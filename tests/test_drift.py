@@ -65,7 +65,10 @@ POLICIES = [
         "Enabled": True,
         "Condition": "Or",
         "MacAddress": ["EQ", "00155DA7*", "00155DA8*", "NE", "00155DA76602"],
-        "Ranges": ["10.0.0.40-10.0.0.49", "10.0.0.60-10.0.0.69"],
+        "Ranges": [
+            {"StartRange": "10.0.0.40", "EndRange": "10.0.0.49"},
+            {"StartRange": "10.0.0.60", "EndRange": "10.0.0.69"},
+        ],
         "VendorClass": [],
     },
     {
