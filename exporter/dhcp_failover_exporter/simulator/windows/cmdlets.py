@@ -72,7 +72,10 @@ def cmdlet(name: str, *, of_dhcp: bool = True) -> Callable[[Callable[..., Answer
             with self.server.network.moment() as now:
                 self.now = now
                 refused = self._refusal(name, of_dhcp=of_dhcp)
-                return self._output(name, [refused] if refused else list(answer(self, *args, **kwargs)))
+                if refused is not None:
+                    return self._output(name, [refused])
+                silent = name in self.rights.empty
+                return self._output(name, [] if silent else list(answer(self, *args, **kwargs)))
 
         return run
 
@@ -456,9 +459,6 @@ class Cmdlets:
 def _denial(name: str, server: str, *, of_dhcp: bool) -> CmdletError:
     if of_dhcp and name not in WRITING:
         return access_denied(name, server)
-    if name == "Get-CimInstance":
-        implementation = "Microsoft.Management.Infrastructure.CimCmdlets.GetCimInstanceCommand"
-        return CmdletError(f"HRESULT 0x80041003,{implementation}", Category.PermissionDenied, "Access denied")
     command = {
         "Get-Service": ("System.InvalidOperationException", "GetServiceCommand"),
         "Get-WinEvent": ("System.UnauthorizedAccessException", "GetWinEventCommand"),

@@ -43,15 +43,23 @@ _EXCLUSION_ADDED, _EXCLUSION_DELETED, _POLICY_CHANGED = 119, 120, 20220
 
 @dataclass(frozen=True)
 class Rights:
-    """What an account may not: whole cmdlets, and single fields of what they return (they stay empty)."""
+    """What an account may not.
+
+    denied   cmdlets that refuse it
+    empty    cmdlets that answer it with nothing, as performance classes do
+    hidden   single fields, (cmdlet, field), that stay empty for it
+    """
 
     denied: frozenset[str] = frozenset()
+    empty: frozenset[str] = frozenset()
     hidden: frozenset[tuple[str, str]] = frozenset()
 
     @classmethod
     def dhcp_users(cls) -> "Rights":
         """DHCP Users + Remote Management Users where DHCP Users is enough for reads."""
-        return cls(denied=frozenset({"Get-Service", "Get-WinEvent", "Get-CimInstance", *WRITING}))
+        return cls(
+            denied=frozenset({"Get-Service", "Get-WinEvent", *WRITING}), empty=frozenset({"Get-CimInstance"})
+        )
 
 
 WRITING = frozenset({"Set-DhcpServerv4Failover", "Invoke-DhcpServerv4FailoverReplication"})

@@ -1,0 +1,426 @@
+"""The PowerShell function and its twin compared: neither may say or do what the other does not."""
+
+import ast
+import inspect
+import json
+import re
+from collections.abc import Iterator, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import tree_sitter_powershell
+from tree_sitter import Language, Node, Parser
+
+from dhcp_failover_exporter.collector import SOURCE
+from dhcp_failover_exporter.simulator import collector
+from dhcp_failover_exporter.simulator.collector import Collector
+from dhcp_failover_exporter.simulator.windows import (
+    CmdletError,
+    Network,
+    Oddities,
+    Pair,
+    Policy,
+    Population,
+    Rights,
+    Setup,
+    access_denied,
+    add_server,
+    scopes,
+    static_pair,
+    unprotected,
+)
+from dhcp_failover_exporter.simulator.windows.errors import Category
+
+PARSER = Parser(Language(tree_sitter_powershell.language()))
+SECTIONS = (
+    "server", "relationships", "ports", "scopes", "statistics",
+    "counters", "events", "settings", "firewall", "configuration",
+)  # fmt: skip
+CALLER = SimpleNamespace(
+    account=SimpleNamespace(username="LAB\\svc"),
+    endpoint=SimpleNamespace(language="FullLanguage"),
+    shell_id="shell",
+    stopped=None,
+)
+
+Document = dict[str, Any]
+
+
+class FakeClock:
+    """True time, as the test says."""
+
+    time = 1_800_000_000.0
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def pair(clock: FakeClock) -> Pair:
+    setup = Setup(population=Population(clients=10))
+    return static_pair(clock, load_balance_scopes=2, hot_standby_scopes=1, unprotected_scopes=1, setup=setup)
+
+
+def ask(server: Any, *sections: str, **parameters: object) -> list[Document]:
+    run = Collector(server, sleep=server.network.clock.sleep)
+    texts = run.invoke("Get-DhcpFailoverSnapshot", {"Section": list(sections), **parameters}, CALLER)
+    return [json.loads(text) for text in texts]
+
+
+def data_of(server: Any, section: str, **parameters: object) -> Any:
+    return ask(server, section, **parameters)[0]["data"]
+
+
+# What the script says: read from its syntax tree
+
+
+def nodes(node: Node, *kinds: str) -> Iterator[Node]:
+    if node.type in kinds:
+        yield node
+    for child in node.children:
+        yield from nodes(child, *kinds)
+
+
+def text(node: Node) -> str:
+    return (node.text or b"").decode()
+
+
+SCRIPT = PARSER.parse(SOURCE.encode()).root_node
+FUNCTIONS = {text(each.named_children[0]): each for each in nodes(SCRIPT, "function_statement")}
+
+
+def hash_keys(function: str) -> list[list[str]]:
+    """The keys of every hash literal of a part of the script, in their order."""
+    return [
+        [text(entry.named_children[0]) for entry in entries_of(literal)]
+        for literal in nodes(FUNCTIONS[function], "hash_literal_expression")
+    ]
+
+
+def entries_of(literal: Node) -> Iterator[Node]:
+    for body in literal.named_children:
+        for entry in body.named_children if body.type == "hash_literal_body" else ():
+            if entry.type == "hash_entry":
+                yield entry
+
+
+def script_sections() -> list[str]:
+    return re.findall(r"^ +'(\w+)' \{ return", text(FUNCTIONS["Get-SectionContent"]), re.MULTILINE)
+
+
+def script_cmdlets() -> set[str]:
+    names = {text(next(nodes(each, "command_name"))) for each in nodes(SCRIPT, "command")}
+    return {name.rpartition("\\")[2] for name in names if "\\" in name}
+
+
+# Sections and fields
+
+
+def busy(pair: Pair) -> Pair:
+    """A pair that has something to say in every section."""
+    pair.primary.set_policy("10.16.0.0", Policy("Phones", ranges=(("10.16.0.40", "10.16.0.50"),)))
+    pair.secondary.stop_service()
+    return pair
+
+
+RECORDS = {
+    "Get-ServerSection": lambda pair: data_of(pair.primary, "server"),
+    "Get-RelationshipSection": lambda pair: data_of(pair.primary, "relationships")[0],
+    "Complete-PortConnection": lambda pair: data_of(pair.primary, "ports")[0],
+    "Get-ScopeSection": lambda pair: data_of(pair.primary, "scopes")[0],
+    "Get-StatisticSection": lambda pair: data_of(pair.primary, "statistics")[0],
+    "Get-CounterSection": lambda pair: data_of(pair.primary, "counters"),
+    "Get-SettingSection": lambda pair: data_of(pair.primary, "settings"),
+    "ConvertTo-FirewallRecord": lambda pair: data_of(pair.primary, "firewall")[0],
+    "ConvertTo-OptionRecord": lambda pair: data_of(pair.primary, "configuration")[0]["ServerOptions"][0],
+    "Get-ScopeConfiguration": lambda pair: data_of(pair.primary, "configuration")[1],
+    "ConvertTo-ScopeProperty": lambda pair: data_of(pair.primary, "configuration")[1]["Scope"],
+    "Get-ScopeReservation": lambda pair: data_of(pair.primary, "configuration")[1]["Reservations"][0],
+    "ConvertTo-RangeRecord": lambda pair: data_of(pair.primary, "configuration")[1]["Exclusions"][0],
+    "Get-ScopePolicy": lambda pair: data_of(pair.primary, "configuration")[1]["Policies"][0],
+    "Get-EventSection": lambda pair: data_of(pair.primary, "events"),
+    "ConvertTo-Failure": lambda pair: ask(pair.secondary, "scopes")[0]["error"],
+    "ConvertTo-ItemFailure": lambda pair: ask(pair.secondary, "settings")[0]["errors"][0],
+    "Get-UnknownSection": lambda pair: ask(pair.primary, "bogus")[0]["error"],
+}
+
+
+def test_twin_knows_the_sections_of_the_script() -> None:
+    assert script_sections() == list(SECTIONS)
+
+
+def test_twin_answers_every_section(pair: Pair) -> None:
+    assert [document["section"] for document in ask(pair.primary, *SECTIONS)] == list(SECTIONS)
+    assert not [document for document in ask(pair.primary, *SECTIONS) if "error" in document]
+
+
+@pytest.mark.parametrize("function", RECORDS)
+def test_records_have_the_fields_of_the_script_in_its_order(function: str, pair: Pair) -> None:
+    assert list(RECORDS[function](busy(pair))) in hash_keys(function)
+
+
+def test_event_records_have_the_fields_of_the_script(pair: Pair) -> None:
+    event = data_of(busy(pair).primary, "events")["Events"][0]
+    assert list(event) in hash_keys("Get-EventSection")
+
+
+@pytest.mark.parametrize("section", ["scopes", "bogus"])
+def test_documents_have_the_head_of_the_script(section: str, pair: Pair) -> None:
+    head, *_ = hash_keys("ConvertTo-Document")
+    added = re.findall(r"\$document\.(\w+) =", text(FUNCTIONS["ConvertTo-Document"]))
+    document = list(ask(pair.primary, section)[0])
+    expected = [*head, *dict.fromkeys(added)]
+    assert document == [name for name in expected if name in document]
+    assert set(expected) - set(document) == ({"data", "errors"} if section == "bogus" else {"error"})
+
+
+def test_every_record_of_the_script_is_compared() -> None:
+    envelopes = ({"data", "errors"}, {"id", "category", "message"})
+    building = {
+        name
+        for name in FUNCTIONS
+        if any(len(keys) > 1 and set(keys) not in envelopes for keys in hash_keys(name))
+    }
+    assert building - {"ConvertTo-Document", "Start-PortConnection", "Get-DhcpFailoverSnapshot"} <= set(
+        RECORDS
+    )
+
+
+# Cmdlets, codes and items
+
+
+def test_twin_calls_the_cmdlets_of_the_script(pair: Pair) -> None:
+    pair.primary.remove_firewall_rule("Microsoft-Windows-DHCP-Failover-TCP-In")
+    ask(pair.primary, *SECTIONS)
+    assert set(pair.primary.calls) == script_cmdlets()
+
+
+def quoted(pattern: str) -> tuple[set[str], set[str]]:
+    """The string constants that match, of the script and of the twin."""
+    constants = {
+        node.value
+        for node in ast.walk(ast.parse(inspect.getsource(collector)))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    return (
+        {each for each in re.findall(r"'([^'\n]*)'", SOURCE) if re.fullmatch(pattern, each)},
+        {each for each in constants if re.fullmatch(pattern, each)},
+    )
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [r"(DHCP|WIN32) \d+", r"UnknownSection|NoInstance", r"Failover\*.*", r"Win32_\w+", r"Enable\w+ing"],
+)
+def test_both_know_the_same_names(pattern: str) -> None:
+    script, twin = quoted(pattern)
+    assert script == twin
+    assert script
+
+
+def test_both_name_the_same_items() -> None:
+    script = set(re.findall(r"-Item '([\w-]+)'", SOURCE))
+    twin = set(re.findall(r'_item_failure\(error, "([\w-]+)"\)', inspect.getsource(collector)))
+    assert script == twin
+    assert len(script) > 5
+
+
+def test_both_use_the_same_limits() -> None:
+    assert f"$recordsPerDocument = {collector.RECORDS_PER_DOCUMENT}\n" in SOURCE
+    assert f"$eventsPerCall = {collector.EVENTS_PER_CALL}\n" in SOURCE
+    assert f".AddSeconds({collector.PORT_SECONDS:.0f})" in SOURCE
+    assert f"$Address, {collector.FAILOVER_PORT})" in SOURCE
+
+
+# How the twin, and so the script, behaves
+
+
+def test_stopped_service_is_1722_per_section_while_the_rest_answers(pair: Pair) -> None:
+    pair.primary.stop_service()
+    answers = {document["section"]: document for document in ask(pair.primary, *SECTIONS)}
+    assert answers["server"]["data"]["ServiceStatus"] == "Stopped"
+    assert answers["relationships"]["error"] == {
+        "id": "WIN32 1722,Get-DhcpServerv4Failover",
+        "category": "NotSpecified",
+        "message": "Failed to get information from DHCP server dhcp01.lab.local.",
+    }
+    assert answers["settings"]["data"]["IsAuthorized"] is None
+    assert answers["settings"]["data"]["Transcription"] is False
+    assert "data" in answers["firewall"]
+
+
+def test_missing_rights_cost_their_own_section(pair: Pair) -> None:
+    pair.primary.grant("LAB\\svc", Rights(denied=frozenset({"Get-DhcpServerv4Failover", "Get-Service"})))
+    answers = {document["section"]: document for document in ask(pair.primary, *SECTIONS)}
+    assert answers["relationships"]["error"]["category"] == "PermissionDenied"
+    assert answers["server"]["data"]["ServiceStatus"] is None
+    assert answers["server"]["errors"][0]["item"] == "ServiceStatus"
+    assert {name for name, answer in answers.items() if "error" in answer} == {
+        "relationships", "ports", "configuration",
+    }  # fmt: skip
+
+
+def test_hidden_field_is_null(pair: Pair) -> None:
+    hidden = frozenset({("Get-DhcpServerSetting", "IsAuthorized")})
+    pair.primary.grant("lab\\SVC", Rights(hidden=hidden))
+    assert data_of(pair.primary, "settings")["IsAuthorized"] is None
+
+
+def test_performance_class_without_an_instance_is_null_and_said(pair: Pair) -> None:
+    pair.primary.grant("LAB\\svc", Rights(empty=frozenset({"Get-CimInstance"})))
+    answer = ask(pair.primary, "counters")[0]
+    assert answer["data"]["BndUpdSent"] is None
+    assert answer["data"]["Acks"] is not None
+    assert [error["id"] for error in answer["errors"]] == ["NoInstance"]
+
+
+def test_scope_that_vanished_is_missing_and_said(pair: Pair) -> None:
+    pair.primary.oddities.vanish_after_listing.add("10.16.0.0")
+    data_of(pair.primary, "scopes")
+    answer = ask(pair.primary, "statistics", ScopeId=["10.16.0.0", "10.16.1.0"])[0]
+    assert [record["ScopeId"] for record in answer["data"]] == ["10.16.1.0"]
+    assert [(error["item"], error["id"].split(",")[0]) for error in answer["errors"]] == [
+        ("10.16.0.0", "DHCP 20005")
+    ]
+    assert ask(pair.primary, "scopes", ScopeId=["10.16.0.0"])[0]["data"] == []
+
+
+@pytest.mark.parametrize(("outside", "expected"), [("null", None), ("zero", 0), ("error", None)])
+def test_scopes_outside_failover_in_every_build(outside: str, expected: int | None, pair: Pair) -> None:
+    pair.primary.oddities = Oddities(outside_failover=outside)
+    answer = ask(pair.primary, "statistics")[0]
+    lonely = [record for record in answer["data"] if record["ScopeId"] == "10.31.0.0"]
+    assert [record["AddressesFreeOnThisServer"] for record in lonely] == [expected]
+    assert lonely[0]["AddressesFree"] > 0
+    assert len(answer["data"]) == 4
+    assert answer["errors"] == []
+
+
+def test_failover_figures_refused_to_the_account_leave_the_plain_ones(pair: Pair) -> None:
+    pair.primary.fail(
+        "Get-DhcpServerv4ScopeStatistics", access_denied("Get-DhcpServerv4ScopeStatistics", "x"), times=1
+    )
+    answer = ask(pair.primary, "statistics")[0]
+    assert len(answer["data"]) == 4
+    assert [error["id"] for error in answer["errors"]] == ["WIN32 5,Get-DhcpServerv4ScopeStatistics"]
+
+
+@pytest.mark.parametrize("none", ["empty", "259", "20115", "20116"])
+def test_server_without_relationships_says_so_in_every_build(none: str, clock: FakeClock) -> None:
+    server = add_server(Network(clock), "alone", "10.0.0.9")
+    server.oddities.no_relationship = none
+    assert data_of(server, "relationships") == []
+    assert data_of(server, "ports") == []
+
+
+def test_part_of_the_configuration_that_fails_is_null_not_empty(pair: Pair) -> None:
+    refusal = access_denied("Get-DhcpServerv4Reservation", "dhcp01")
+    pair.primary.fail("Get-DhcpServerv4Reservation", refusal, scope_id="10.16.0.0")
+    answer = ask(pair.primary, "configuration", ScopeId=["10.16.0.0", "10.16.1.0"])[0]
+    assert [record["Reservations"] and len(record["Reservations"]) for record in answer["data"][1:]] == [
+        None,
+        1,
+    ]
+    assert [error["item"] for error in answer["errors"]] == ["10.16.0.0"]
+
+
+def test_more_than_a_thousand_records_come_in_parts(clock: FakeClock) -> None:
+    server = add_server(Network(clock), "big", "10.0.0.9")
+    unprotected(server, scopes(2001, detailed=False), Population(clients=0))
+    answers = ask(server, "scopes")
+    assert [(each["part"], each["parts"], len(each["data"])) for each in answers] == [
+        (1, 3, 1000), (2, 3, 1000), (3, 3, 1),
+    ]  # fmt: skip
+
+
+def test_ports_take_four_seconds_in_all(pair: Pair, clock: FakeClock) -> None:
+    pair.block_into_secondary()
+    before = clock.now()
+    (probe,) = data_of(pair.primary, "ports")
+    assert (probe["Reachable"], probe["Error"], probe["Seconds"]) == (False, "TimedOut", 4)
+    assert clock.now() - before == pytest.approx(4)
+
+
+@pytest.mark.parametrize(("silently", "error"), [(True, "TimedOut"), (False, "Refused")])
+def test_ports_tell_silence_from_refusal(silently: bool, error: str, pair: Pair) -> None:
+    pair.block_into_secondary(silently=silently)
+    assert data_of(pair.primary, "ports")[0]["Error"] == error
+    assert data_of(pair.secondary, "ports")[0]["Error"] is None
+
+
+def test_events_after_a_watermark_come_oldest_first_and_at_most_500(pair: Pair) -> None:
+    for _ in range(600):
+        pair.primary.log(pair.network.clock.now(), 20254, 4, "dhcp02", "x")
+    first = data_of(pair.primary, "events", AfterEvent=0)
+    assert (first["More"], len(first["Events"]), first["NewestRecordId"]) == (True, 500, 600)
+    rest = data_of(pair.primary, "events", AfterEvent=first["Events"][-1]["RecordId"])
+    assert (rest["More"], [event["RecordId"] for event in rest["Events"]]) == (False, list(range(501, 601)))
+    assert data_of(pair.primary, "events")["Events"] == []
+
+
+def test_disabled_rule_is_found_where_the_active_store_leaves_it_out(pair: Pair) -> None:
+    pair.secondary.oddities.active_store_lists_disabled = False
+    pair.secondary.set_firewall_rule("Microsoft-Windows-DHCP-Failover-TCP-In", enabled=False)
+    rules = {rule["Name"]: rule for rule in data_of(pair.secondary, "firewall")}
+    inbound = rules["Microsoft-Windows-DHCP-Failover-TCP-In"]
+    assert (inbound["Present"], inbound["Enabled"]) == (True, False)
+    pair.secondary.remove_firewall_rule("Microsoft-Windows-DHCP-Failover-TCP-In")
+    rules = {rule["Name"]: rule for rule in data_of(pair.secondary, "firewall")}
+    assert rules["Microsoft-Windows-DHCP-Failover-TCP-In"]["Present"] is False
+
+
+def test_another_function_is_not_known(pair: Pair) -> None:
+    with pytest.raises(CmdletError) as raised:
+        list(Collector(pair.primary).invoke("Get-Process", {}, CALLER))
+    assert raised.value.fully_qualified_error_id == "CommandNotFoundException"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, "null"),
+        (True, "true"),
+        (12, "12"),
+        (2.970297, "2.970297"),
+        (0.1 + 0.2, "0.3"),
+        (3600.0, "3600"),
+        (1e-9, "0"),
+        (float("nan"), "null"),
+        ('a"\\\n\u00e9\U0001f600', '"a\\u0022\\u005c\\u000a\\u00e9\\ud83d\\ude00"'),
+        ({"a": [1, "b"]}, '{"a":[1,"b"]}'),
+        ([], "[]"),
+    ],
+)
+def test_json_is_ascii_and_culture_free(value: object, expected: str) -> None:
+    assert collector.json_text(value) == expected
+
+
+def test_error_with_a_message_in_another_language_keeps_its_scope(pair: Pair) -> None:
+    french = CmdletError(
+        "DHCP 20005,Get-DhcpServerv4Scope",
+        Category.ObjectNotFound,
+        "\u00c9chec de la lecture de l'\u00e9tendue 10.16.1.0 sur le serveur DHCP 10.0.1.1.",
+    )
+    pair.primary.fail("Get-DhcpServerv4Scope", french, scope_id="10.16.1.0")
+    (error,) = ask(pair.primary, "scopes")[0]["errors"]
+    assert error["item"] == "10.16.1.0"
+
+
+def test_cost_of_a_cmdlet_is_taken_and_told(pair: Pair, clock: FakeClock) -> None:
+    costs: Mapping[str, Any] = {
+        "Get-DhcpServerv4ScopeStatistics": SimpleNamespace(seconds=0.5, per_record_seconds=0.25)
+    }
+    pair.primary.costs.update(costs)
+    pair.primary.oddities.first_call_seconds = 3
+    assert ask(pair.primary, "statistics")[0]["elapsed"] == pytest.approx(0.5 + 4 * 0.25 + 3)
+    assert ask(pair.primary, "statistics")[0]["elapsed"] == pytest.approx(0.5 + 4 * 0.25)
+    assert clock.now() > FakeClock.time
