@@ -1,0 +1,139 @@
+"""The status page's HTML and the JSON API, without a browser."""
+
+from html.parser import HTMLParser
+from typing import Any
+
+HOSTILE = "<script>alert(1)</script> \u202e\"quoted\" & 'ticks' " + "n" * 80
+
+
+class Elements(HTMLParser):
+    """Every start tag with its attributes, and all text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def page(client: Any, path: str = "/") -> Elements:
+    answer = client.get(path)
+    assert answer.status_code == 200
+    return Elements(answer.text)
+
+
+def test_shows_both_partners_and_links_to_everything(site: Any, client_of: Any) -> None:
+    site.pair(states=("CommunicationInterrupted", "Normal"))
+    shown = page(client_of(site))
+    for word in ("dhcp01.lab.local", "dhcp02.lab.local", "CommunicationInterrupted", "Normal", "30 % used"):
+        assert word in shown.text, word
+    links = [attributes.get("href") for tag, attributes in shown.tags if tag == "a"]
+    assert {"/metrics", "/api/v1/pairs", "/config", "/-/ready"} <= set(links)
+
+
+def test_hostile_names_are_text(site: Any, client_of: Any) -> None:
+    site.pair(name=HOSTILE, scope_name="<img src=x onerror=alert(1)>")
+    client = client_of(site)
+    shown = page(client)
+    assert [attributes for tag, attributes in shown.tags if tag == "script"] == [
+        {"src": "/static/page.js", "type": "module"}
+    ]
+    assert "<script>alert(1)</script> [U+202E]" in shown.text
+    path = next(
+        attributes["href"] for tag, attributes in shown.tags if tag == "a" and "pair=" in str(attributes)
+    )
+    own = page(client, str(path))
+    assert "img" not in {tag for tag, _ in own.tags}
+    assert "<img src=x onerror=alert(1)>" in own.text
+
+
+def test_nothing_is_inline_and_nothing_comes_from_outside(site: Any, client_of: Any) -> None:
+    site.pair()
+    for tag, attributes in page(client_of(site)).tags:
+        assert tag != "style"
+        assert not {name for name in attributes if name == "style" or name.startswith("on")}, (
+            tag,
+            attributes,
+        )
+        for name in ("src", "href", "action"):
+            assert (attributes.get(name) or "/").startswith(("/", "#")), (tag, attributes)
+
+
+def test_filter_looks_at_servers_relationships_states_and_scopes(site: Any, client_of: Any) -> None:
+    site.pair("berlin1", "berlin2", name="campus", states=("PartnerDown", "Recover"))
+    site.pair("paris1", "paris2", name="tower", scope_name="Lobby")
+    client = client_of(site)
+
+    def pairs(query: str) -> list[str | None]:
+        return [attributes["id"] for tag, attributes in page(client, f"/?{query}").tags if tag == "article"]
+
+    both = pairs("")
+    assert len(both) == 2
+    assert pairs("filter=BERLIN") == pairs("filter=campus") == pairs("filter=partnerdown") == both[:1]
+    assert pairs("problems=true") == both[:1]
+    assert pairs("filter=lobby") == both[1:]
+    assert pairs("filter=lobby&problems=true") == []
+    assert "Nothing matches the filter." in page(client, "/?filter=nobody").text
+
+
+def test_relationship_page_shows_scopes_and_marks_what_differs(site: Any, client_of: Any) -> None:
+    _, right = site.pair(name="lab", scopes=2)
+    right.relationship["MaxClientLeadTime"] = 1800
+    shown = page(client_of(site), "/relationship?pair=dhcp01.lab.local|dhcp02.lab.local&name=lab")
+    for word in ("10.0.0.0/24", "10.0.1.0/24", "office", "1 h", "30 min", "differs"):
+        assert word in shown.text, word
+
+
+def test_a_relationship_that_is_gone_is_a_page_with_404(site: Any, client_of: Any) -> None:
+    site.pair()
+    client = client_of(site)
+    for query in ("", "?pair=a|b&name=x", "?pair=dhcp01.lab.local|dhcp02.lab.local&name=<b>"):
+        answer = client.get(f"/relationship{query}")
+        assert answer.status_code == 404
+        assert 'id="live"' in answer.text
+        assert "<b>" not in answer.text
+
+
+def test_api_gives_the_views(site: Any, client_of: Any) -> None:
+    site.pair(name="lab", states=("PartnerDown", "Recover"))
+    client = client_of(site)
+    pairs = client.get("/api/v1/pairs").json()["pairs"]
+    assert [pair["severity"] for pair in pairs] == ["critical"]
+    relationship = pairs[0]["relationships"][0]
+    assert [side["state"] for side in relationship["sides"]] == ["PartnerDown", "Recover"]
+    assert relationship["scopes"] == []
+    asked = {"pair": pairs[0]["pair"], "name": "lab"}
+    scopes = client.get("/api/v1/relationships", params=asked).json()["scopes"]
+    assert [scope["pool"]["in_use"] for scope in scopes] == [60, 60, 60]
+    servers = client.get("/api/v1/servers").json()["servers"]
+    assert [(server["server"], server["up"]) for server in servers] == [
+        ("dhcp01.lab.local", True),
+        ("dhcp02.lab.local", True),
+    ]
+
+
+def test_api_says_404_in_json(site: Any, client_of: Any) -> None:
+    site.pair()
+    answer = client_of(site).get("/api/v1/relationships?pair=a|b&name=x")
+    assert answer.status_code == 404
+    assert answer.json() == {"error": "no relationship 'x' is known between 'a|b'"}
+
+
+def test_an_unreachable_server_is_told_with_what_to_do(site: Any, client_of: Any, unreachable: Any) -> None:
+    left, _ = site.pair()
+    left.fault = unreachable
+    shown = page(client_of(site))
+    for words in ("unreachable", "No connection to WinRM.", "Check that the host runs", "Connection refused"):
+        assert words in shown.text, words
+
+
+def test_without_polling_the_page_says_that_nothing_was_asked_yet(site: Any, client_of: Any) -> None:
+    site.polling = False
+    site.pair()
+    assert "No server has told of a failover relationship yet." in page(client_of(site)).text

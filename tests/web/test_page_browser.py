@@ -1,0 +1,243 @@
+"""The status page in real Chromium: it updates by itself, loads nothing from elsewhere, and everybody can use it."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from dhcp_failover_exporter.errors import UnreachableError
+
+pytestmark = pytest.mark.e2e
+
+# The rest keeps Chromium from calling its maker, which a closed network answers slowly.
+CHROMIUM_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SHOTS = os.environ.get("SCREENSHOTS")
+HOSTILE = "<script>document.title='owned'</script>\u202e\"quoted\" & 'ticks' " + "n" * 70
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+class Viewer:
+    """A page on the exporter that notes what must not happen: errors, and requests to anywhere else."""
+
+    def __init__(self, browser: Browser, url: str, **options: Any) -> None:
+        self.page: Page = browser.new_page(**{"viewport": {"width": 1280, "height": 900}, **options})
+        self.url = url
+        self.wrong: list[str] = []
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("console", lambda message: message.type == "error" and self.wrong.append(message.text))
+        self.page.on("request", lambda asked: asked.url.startswith(url) or self.wrong.append(asked.url))
+        self.page.goto(url)
+
+    def shot(self, name: str, *, full: bool = True) -> None:
+        """A picture for people, where the environment names a folder for them."""
+        if SHOTS:
+            self.page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=full)
+
+    def serious_faults(self) -> list[str]:
+        found = Axe().run(self.page).response["violations"]
+        return [
+            f"{fault['id']}: {node['html']}"
+            for fault in found
+            if fault["impact"] in ("serious", "critical")
+            for node in fault["nodes"]
+        ]
+
+
+@pytest.fixture
+def view(browser: Browser, site: Any, serve: Any, eventually: Any) -> Iterator[Callable[..., Viewer]]:
+    """Opens the page of the site, once every answering server gave everything; at the end nothing went wrong."""
+    viewers: list[Viewer] = []
+    urls: list[str] = []
+
+    def open_page(path: str = "", **options: Any) -> Viewer:
+        if not urls:
+            urls.append(serve(site.app()))
+            eventually(site.engine.ready, 60)
+            answering = [name for name, machine in site.machines.items() if not machine.fault]
+            eventually(lambda: all("statistics" in site.engine.entries()[n].sections for n in answering), 60)
+        viewers.append(Viewer(browser, urls[0], **options))
+        if path:
+            viewers[-1].page.goto(urls[0] + path)
+        return viewers[-1]
+
+    yield open_page
+    wrong = [what for viewer in viewers for what in viewer.wrong]
+    for viewer in viewers:
+        viewer.page.close()
+    assert wrong == []
+
+
+def test_a_changed_state_appears_by_itself(site: Any, view: Any) -> None:
+    left, right = site.pair()
+    page = view().page
+    expect(page.get_by_text("Normal", exact=True)).to_have_count(2)
+    page.evaluate("window.loadedOnce = true")
+    left.relationship["State"] = right.relationship["State"] = "CommunicationInterrupted"
+    expect(page.get_by_text("CommunicationInterrupted", exact=True)).to_have_count(2, timeout=10_000)
+    assert page.evaluate("window.loadedOnce"), "the page was not loaded again"
+
+
+def test_an_update_leaves_untouched_elements_focus_and_selection_alone(site: Any, view: Any) -> None:
+    left, _ = site.pair()
+    page = view().page
+    page.get_by_role("link", name="lab-failover").focus()
+    page.evaluate("document.querySelector('article').marked = true")
+    left.relationship["State"] = "RecoverDone"
+    expect(page.get_by_text("RecoverDone", exact=True)).to_be_visible(timeout=10_000)
+    assert page.evaluate("document.querySelector('article').marked"), "the element was changed, not replaced"
+    expect(page.get_by_role("link", name="lab-failover")).to_be_focused()
+
+
+def test_worst_moves_up_and_keeps_the_focus(site: Any, view: Any) -> None:
+    site.pair("a1", "a2", name="first")
+    left, _ = site.pair("b1", "b2", name="second")
+    page = view().page
+    page.get_by_role("link", name="second").focus()
+    left.relationship["State"] = "PartnerDown"
+    expect(page.locator("article").first).to_contain_text("b1", timeout=10_000)
+    expect(page.get_by_role("link", name="second")).to_be_focused()
+
+
+def test_lost_contact_is_said_and_its_return_too(site: Any, view: Any) -> None:
+    site.pair()
+    viewer = view()
+    contact = viewer.page.locator("#contact")
+    expect(contact).to_be_empty()
+    viewer.page.route(re.compile(".*"), lambda route: route.abort())
+    expect(contact).to_contain_text("No contact with the exporter since", timeout=15_000)
+    viewer.shot("lost")
+    viewer.page.unroute_all()
+    expect(contact).to_be_empty(timeout=15_000)
+    viewer.wrong.clear()  # the browser's own lines about the requests that were cut off here
+
+
+def test_filter_works_while_typing_and_survives_updates(site: Any, view: Any) -> None:
+    site.pair("berlin1", "berlin2", name="campus")
+    left, _ = site.pair("paris1", "paris2", name="tower")
+    page = view().page
+    page.get_by_role("searchbox").press_sequentially("tow")
+    expect(page.locator("article")).to_have_count(1)
+    left.relationship["State"] = "PartnerDown"
+    expect(page.get_by_text("PartnerDown", exact=True)).to_be_visible(timeout=10_000)
+    expect(page.locator("article")).to_have_count(1)
+    assert page.url.endswith("?filter=tow")
+    page.reload()
+    expect(page.locator("article")).to_have_count(1)
+    page.get_by_role("searchbox").fill("")
+    page.get_by_label("only problems").check()
+    expect(page.locator("article")).to_have_count(1)
+    page.get_by_label("only problems").uncheck()
+    expect(page.locator("article")).to_have_count(2)
+
+
+def test_hostile_names_are_shown_and_do_nothing(site: Any, view: Any) -> None:
+    site.pair(name=HOSTILE, scope_name="<img src=x onerror=\"document.title='owned'\">")
+    viewer = view()
+    link = viewer.page.get_by_role("link", name="<script>document.title='owned'</script>[U+202E]")
+    expect(link).to_be_visible()
+    viewer.shot("hostile")
+    link.click()
+    expect(viewer.page.get_by_role("cell", name="<img src=x onerror=")).to_have_count(3)
+    assert "owned" not in viewer.page.title().split("·")[-1]
+    assert viewer.serious_faults() == []
+
+
+def _normal(site: Any) -> None:
+    site.pair(scopes=12, used=120)
+
+
+def _communication_interrupted(site: Any) -> None:
+    left, _ = site.pair(states=("CommunicationInterrupted", "CommunicationInterrupted"), used=170)
+    left.data["ports"][0].update(Reachable=False, Error="TimedOut")
+
+
+def _partner_down(site: Any) -> None:
+    site.pair(states=("PartnerDown", "Recover"))
+
+
+def _unreachable(site: Any) -> None:
+    left, _ = site.pair()
+    left.fault = UnreachableError("no connection: No route to host")
+
+
+def _many(site: Any) -> None:
+    site.interval = "30s"
+    for number in range(200):
+        states = ("PartnerDown", "Recover") if number == 133 else ("Normal", "Normal")
+        site.pair(
+            f"dhcp{number:03}a", f"dhcp{number:03}b", name=f"site-{number:03}", states=states, used=number
+        )
+
+
+SITES = {
+    "normal": _normal,
+    "communication-interrupted": _communication_interrupted,
+    "partner-down": _partner_down,
+    "server-unreachable": _unreachable,
+    "200-pairs": _many,
+}
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_every_situation_fits_light_dark_and_phone_without_a_serious_fault(
+    site: Any, view: Any, name: str
+) -> None:
+    SITES[name](site)
+    for look, options in (
+        ("light", {"color_scheme": "light"}),
+        ("dark", {"color_scheme": "dark"}),
+        ("phone", {"viewport": {"width": 390, "height": 844}}),
+    ):
+        viewer = view(**options)
+        viewer.shot(f"{name}-{look}", full=name != "200-pairs")
+        assert (
+            viewer.page.evaluate("document.documentElement.scrollWidth") <= viewer.page.viewport_size["width"]
+        )
+        if name != "200-pairs" or look == "light":
+            assert viewer.serious_faults() == [], look
+
+
+def test_relationship_page_is_sound_too(site: Any, view: Any) -> None:
+    _, right = site.pair(name="lab", scopes=30, used=150)
+    right.relationship["MaxClientLeadTime"] = 1800
+    for look, options in (("light", {}), ("phone", {"viewport": {"width": 390, "height": 844}})):
+        viewer = view("relationship?pair=dhcp01.lab.local|dhcp02.lab.local&name=lab", **options)
+        viewer.shot(f"relationship-{look}")
+        assert (
+            viewer.page.evaluate("document.documentElement.scrollWidth") <= viewer.page.viewport_size["width"]
+        )
+        assert viewer.serious_faults() == [], look
+
+
+def test_everything_can_be_reached_by_keyboard(site: Any, view: Any) -> None:
+    site.pair()
+    page = view().page
+    reached = []
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        reached.append(
+            page.evaluate("document.activeElement.textContent.trim() || document.activeElement.name")
+        )
+    assert reached[:4] == ["Skip to content", "filter", "problems", "lab-failover"]
+    assert "metrics" in reached
