@@ -18,7 +18,6 @@ from pypsrp.exceptions import (
 from spnego.exceptions import BadMechanismError, InvalidCredentialError, NoCredentialError
 from urllib3.exceptions import (
     MaxRetryError,
-    NameResolutionError,
     NewConnectionError,
     ProtocolError,
     ReadTimeoutError,
@@ -106,7 +105,11 @@ CASES: list[tuple[Exception, type[errors.PollError]]] = [
     (http.TooManyRedirects(), errors.ProtocolError),
     (http.ChunkedEncodingError(), ConnectionLostError),
     (http.InvalidHeader(), errors.ProtocolError),
-    (never_connected(NameResolutionError("x", None, socket.gaierror(-2, "x"))), errors.UnreachableError),  # type: ignore[arg-type]
+    (
+        http.ConnectionError(ProtocolError("Connection aborted.", socket.gaierror(-2, "x"))),
+        errors.UnreachableError,
+    ),
+    (http.ConnectionError(ProtocolError("Connection aborted.", TimeoutError())), errors.DeadlineError),
     (refused(), errors.UnreachableError),
     (CONNECTION_ABORTED, ConnectionLostError),
     (http.ConnectionError(ReadTimeoutError(None, "/wsman", "Read timed out.")), errors.DeadlineError),  # type: ignore[arg-type]

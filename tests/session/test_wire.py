@@ -1,5 +1,8 @@
 """Logons, trust and what the connection refuses to do."""
 
+import socket
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -125,6 +128,46 @@ def test_what_is_not_winrm_is_a_failed_poll_and_nothing_else(
     with pytest.raises(errors.PollError) as caught:
         open_session(listening(answer)).collect(timeout_seconds=1.0)
     assert caught.value.reason in {"protocol", "auth", "unreachable"}
+
+
+def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    real = socket.getaddrinfo
+
+    def resolve(host: str, *args: Any, **more: Any) -> Any:
+        if host != "many.lab.test":
+            return real(host, *args, **more)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+
+
+def test_the_second_address_of_a_name_is_tried(
+    winrm: wsman.WinRM, open_session: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolving(monkeypatch, "127.0.0.2", "127.0.0.1")  # nobody listens on the first
+    assert open_session(winrm, address="many.lab.test").collect() == ['{"contract":1}']
+
+
+def test_addresses_that_swallow_everything_share_the_time(
+    full: int, open_session: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolving(monkeypatch, "127.0.0.1", "127.0.0.1", "127.0.0.1")
+    began = time.monotonic()
+    with pytest.raises(errors.UnreachableError, match="does not answer"):
+        open_session(full, address="many.lab.test").collect(timeout_seconds=0.6)
+    assert 0.5 < time.monotonic() - began < 0.9
+
+
+def test_a_resolver_that_hangs_is_not_waited_for(
+    winrm: wsman.WinRM, open_session: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answered.wait() and [])
+    began = time.monotonic()
+    with pytest.raises(errors.DeadlineError):
+        open_session(winrm).collect(timeout_seconds=0.4)
+    assert time.monotonic() - began < 0.7
+    answered.set()
 
 
 def test_a_lost_connection_is_not_replaced_by_one_without_logon(

@@ -5,6 +5,7 @@ Opens nothing and retries nothing. Messages name the server's words and never ho
 libraries' own texts are used only where they were read and found free of them.
 """
 
+import socket
 import ssl
 import struct
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from xml.etree.ElementTree import ParseError
 import requests.exceptions as http
 from pypsrp.exceptions import AuthenticationError, WinRMError, WinRMTransportError, WSManFaultError
 from spnego.exceptions import SpnegoError
-from urllib3.exceptions import NameResolutionError, NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
 from dhcp_failover_exporter.errors import (
     AuthError,
@@ -160,11 +161,11 @@ def _tls(error: Exception, now: Circumstances) -> PollError:
 
 def _connection(error: Exception, now: Circumstances) -> PollError:
     for link in _chain(error):
-        if isinstance(link, NameResolutionError):
+        if isinstance(link, socket.gaierror):
             return UnreachableError(f"{now.server}: the name does not resolve")
         if isinstance(link, NewConnectionError):
             return UnreachableError(f"{now.server}: no connection: {_os_text(link)}")
-        if isinstance(link, ReadTimeoutError):
+        if isinstance(link, ReadTimeoutError | TimeoutError):
             return _late(error, now)
     return _lost(error, now)
 
@@ -208,6 +209,7 @@ _TABLE: Final[tuple[tuple[Any, Callable[[Any, Circumstances], PollError]], ...]]
     ((http.ChunkedEncodingError, http.ContentDecodingError), _socket(_lost)),
     (http.ConnectionError, _socket(_connection)),
     (http.RequestException, _garbled),
+    (socket.gaierror, _as(UnreachableError, "the name does not resolve")),
     (ConnectionError, _socket(_lost)),
     (TimeoutError, _late),
     (OSError, _as(TlsError, "ca_file or the client certificate cannot be used")),

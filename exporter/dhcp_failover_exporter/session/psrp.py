@@ -217,8 +217,8 @@ class PsrpSession:
         try:
             with mapped(self._wire):
                 self._wire.wsman.delete(_resource(self._settings), selector_set=selectors)
-        except ShellUnknownError:
-            pass
+        except (ProtocolError, EndpointDeniedError):
+            pass  # gone, or another account's: the idle timeout does the rest
         self._lost.remove(shell_id)
 
 

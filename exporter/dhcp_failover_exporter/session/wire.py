@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO
 
 from pypsrp.exceptions import WinRMTransportError
@@ -25,14 +26,12 @@ from pypsrp.wsman import WSMan
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from dhcp_failover_exporter.config import ServerSettings
 from dhcp_failover_exporter.errors import DeadlineError, UnreachableError
 from dhcp_failover_exporter.session.faults import ConnectionGone, mapped
 from dhcp_failover_exporter.session.logon import http_session
-
-# A name may have several addresses and urllib3 tries one after the other, each with the whole timeout.
-CONNECT_SHARE = 1 / 3
 
 # WinRM sends its faults with this status, to clients that have logged on.
 HTTP_SERVER_ERROR = 500
@@ -113,7 +112,7 @@ class Wire:
     ) -> bytes:
         """Send one message, once, and return the answer's body; called by WSMan."""
         remaining = self.remaining()
-        timeouts = (remaining * CONNECT_SHARE, min(timeout or remaining, remaining))
+        timeouts = (remaining, min(timeout or remaining, remaining))
         if self._inner.session is None:
             self._inner.session = http_session(self._settings, _Adapter(self))
         if self.logged_on:
@@ -159,10 +158,19 @@ class Wire:
         """Allow calls again after an interruption."""
         self._interrupted = False
 
-    def connecting(self) -> None:
-        """Refuse to replace a connection that was logged on; called before each connection."""
+    def connect(self, connection: "_Http", host: str) -> socket.socket:
+        """Open a socket to the first address that answers, each with its share of the time that is left.
+
+        Raises:
+            ConnectionGone: the connection before was logged on, and this one would not be.
+        """
         if self.logged_on:
             raise ConnectionGone
+        addresses = _addresses(host, self.remaining())
+        for left in range(len(addresses), 1, -1):
+            with suppress(NewConnectionError, ConnectTimeoutError):
+                return connection.connected_to(addresses[-left], self.remaining() / left)
+        return connection.connected_to(addresses[-1], self.remaining())
 
     def connected(self, connection: "_Http") -> None:
         """Watch a new connection."""
@@ -206,6 +214,28 @@ class Wire:
         return next((c.negotiated_protocol for c in contexts.values() if c.negotiated_protocol), self.auth)
 
 
+def _addresses(host: str, seconds: float) -> list[str]:
+    """The addresses of a name, in the resolver's order. It knows no timeout, so a thread waits for it."""
+    found: SimpleQueue[list[str] | OSError] = SimpleQueue()
+    threading.Thread(target=_resolve, args=(host, found), daemon=True).start()
+    try:
+        result = found.get(timeout=seconds)
+    except Empty:
+        raise TimeoutError from None
+    if isinstance(result, OSError):
+        raise result
+    return result
+
+
+def _resolve(host: str, found: SimpleQueue[list[str] | OSError]) -> None:
+    try:
+        infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        found.put(error)
+    else:
+        found.put(list(dict.fromkeys(str(address[0]) for *_, address in infos)))
+
+
 class _Head:
     """Lines of an HTTP head; one without its end was cut."""
 
@@ -241,11 +271,15 @@ class _Http(HTTPConnection):
     _handle: socket.socket | None = None
 
     def _new_conn(self) -> socket.socket:
-        self.wire.connecting()
-        sock = super()._new_conn()
+        sock = self.wire.connect(self, self.host)
         self._handle = sock.dup()
         self.wire.connected(self)
         return sock
+
+    def connected_to(self, address: str, seconds: float) -> socket.socket:
+        """Open a socket to one address; the name stays what TLS verifies."""
+        self.host, self.timeout = address, seconds
+        return super()._new_conn()
 
     def shut_down(self) -> None:
         """End it for both sides; whoever reads from it sees the end."""
