@@ -841,11 +841,11 @@ class TestWireFaults:
             wait_until(lambda: winrm.connections == 0)
 
     def test_a_dripping_service_outlives_socket_timeouts(self, winrm: WinRM) -> None:
-        winrm.faults.drip_seconds = 0.005
+        winrm.faults.drip_seconds = 0.012
         started = time.monotonic()
-        answer = requests.post(f"http://127.0.0.1:{winrm.port}/wsman", timeout=0.2)
+        answer = requests.post(f"http://127.0.0.1:{winrm.port}/wsman", timeout=0.8)
         assert answer.status_code == 401
-        assert time.monotonic() - started > 0.4
+        assert time.monotonic() - started > 1
 
     def test_a_drip_that_heals_sends_the_rest_at_once(self, winrm: WinRM) -> None:
         winrm.faults.drip_seconds = 0.05
@@ -877,7 +877,7 @@ class TestWireFaults:
             assert run(pool).output == ["ready"]
 
     def test_an_idle_connection_is_closed_after_a_while(self, serve: Callable[..., WinRM]) -> None:
-        winrm = serve(idle_connection_seconds=0.1)
+        winrm = serve(idle_connection_seconds=1.0)
         with open_pool(winrm) as pool:
             wait_until(lambda: winrm.connections == 0)
             assert len(winrm.shells) == 1

@@ -34,7 +34,8 @@ class WinRM:
         quotas: the limits in force; assign `quotas` to change them.
         computer_name: as it appears in faults.
         idle_connection_seconds: when a connection without requests is closed, as http.sys does.
-        gather_seconds: how long a Receive waits for more output after the first.
+        gather_seconds: how long a Receive waits for more output after the first, so that a small answer comes
+            with its end in one Receive, as recorded.
         clock: monotonic seconds, for the ages of shells.
     """
 
@@ -53,7 +54,7 @@ class WinRM:
         quotas: Quotas | None = None,
         computer_name: str = "WIN-SIMULATED",
         idle_connection_seconds: float = 120.0,
-        gather_seconds: float = 0.05,
+        gather_seconds: float = 0.25,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.faults = Faults()
