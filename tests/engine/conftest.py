@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from dhcp_failover_exporter.config import Credential, ServerSettings, Settings
+from dhcp_failover_exporter.config import Credential, Intervals, ServerSettings, Settings
 from dhcp_failover_exporter.engine import Engine, Hooks
 from dhcp_failover_exporter.engine.gate import Gate
 from dhcp_failover_exporter.engine.schedule import Agenda, Targets
@@ -61,6 +61,7 @@ class FakeServer:
     after_events: list[int | None] = field(default_factory=list)
     logons: list[float] = field(default_factory=list)
     refusals: list[float] = field(default_factory=list)
+    overhead_seconds: float = 0.0
     restarts: int = 0
     opened: int = 0
     closed: int = 0
@@ -116,7 +117,7 @@ class FakeSession:
             )
             raise fault or DeadlineError(f"{server.name}: no whole answer before the deadline")
         sent = server.clock.now()
-        server.clock.advance(sum(seconds.values()))
+        server.clock.advance(sum(seconds.values()) + server.overhead_seconds)
         documents = [self._document(name, scopes, seconds[name]) for name in sections]
         return Answer(documents, sent, server.clock.now(), opened)
 
@@ -220,6 +221,10 @@ class Stage:
     def settings(name: str = "dhcp01", **changes: Any) -> ServerSettings:
         changes.setdefault("credential", Credential(name="lab", username="lab"))
         return ServerSettings(name=name, **changes)
+
+    @staticmethod
+    def intervals(**seconds: float) -> Intervals:
+        return Intervals(**seconds)
 
     @staticmethod
     def targets(scopes: Sequence[str]) -> Targets:

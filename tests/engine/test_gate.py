@@ -11,7 +11,14 @@ import pytest
 
 from dhcp_failover_exporter.config import Credential
 from dhcp_failover_exporter.engine.clock import SystemClock
-from dhcp_failover_exporter.engine.gate import LAST_SECONDS, PAUSE_SECONDS, REFUSALS, WINDOW_SECONDS, Gate
+from dhcp_failover_exporter.engine.gate import (
+    LAST_SECONDS,
+    PATIENCE_SECONDS,
+    PAUSE_SECONDS,
+    REFUSALS,
+    WINDOW_SECONDS,
+    Gate,
+)
 from dhcp_failover_exporter.errors import AuthError, SuspendedError, UnreachableError
 
 
@@ -213,6 +220,31 @@ def test_a_proof_lets_everybody_through_together(gate: Gate, credential: Credent
         pass
     stage.clock.advance(3600)
     assert gate.is_open(credential, "dhcp01")
+
+
+def test_a_refusal_ends_the_proof(
+    gate: Gate,
+    credential: Credential,
+    stage: Any,
+    refuse: Callable[[], None],
+    succeed: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After a reload the next logon is on trial again, however fresh the proof before the refusal was."""
+    succeed()
+    stage.clock.advance(1)
+    refuse()
+    stage.clock.advance(1)
+    gate.ask_again()
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        stage.clock.advance(seconds)
+
+    monkeypatch.setattr(gate._changed, "wait", wait)
+    with gate.logon(credential, "dhcp01"), gate.logon(credential, "dhcp03"):
+        assert sum(waited) == PATIENCE_SECONDS
 
 
 def test_a_silent_server_does_not_keep_the_others_waiting(

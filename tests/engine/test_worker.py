@@ -51,6 +51,27 @@ def test_polls_stay_on_time_while_the_statistics_of_a_thousand_scopes_are_read(s
     assert max(count or 1000 for count in server.slices("statistics")) <= 200
 
 
+def test_polls_stay_on_time_although_the_way_to_the_server_takes_a_while(stage: Any) -> None:
+    server = stage.server(
+        scopes=stage.addresses(1000), scope_seconds={"statistics": 0.01}, overhead_seconds=1.5
+    )
+    worker = stage.worker()
+    stage.run(worker, seconds=600)
+    assert stage.late_polls(1.0) < 0.01
+    assert sum(count or 1000 for count in server.slices("statistics")) == 10 * 1000
+
+
+def test_a_hurried_cadence_still_gets_its_statistics(stage: Any) -> None:
+    """Even where a call takes longer than the time between two polls, everything is read in the end."""
+    server = stage.server(
+        scopes=stage.addresses(1000), scope_seconds={"statistics": 0.01}, overhead_seconds=1.2
+    )
+    worker = stage.worker(intervals=stage.intervals(state_seconds=1.0))
+    stage.run(worker, seconds=200)
+    assert len([count for count in server.slices("statistics") if count]) < 200
+    assert "statistics" in worker.entry.sections
+
+
 def test_polls_stay_on_time_while_a_thousand_scopes_are_audited(stage: Any) -> None:
     server = stage.server(
         scopes=stage.addresses(1000), scope_seconds={"configuration": 0.3, "statistics": 0.01}

@@ -18,7 +18,7 @@ from tenacity import RetryCallState, Retrying
 from tenacity.wait import wait_exponential
 
 from dhcp_failover_exporter.config import ServerSettings
-from dhcp_failover_exporter.engine.slices import SLICE_SECONDS, Pace, Round
+from dhcp_failover_exporter.engine.slices import SLICE_SECONDS, Estimate, Round, scopes_in
 from dhcp_failover_exporter.errors import DeadlineError, PollError, SuspendedError
 from dhcp_failover_exporter.metrics import GROUPS
 from dhcp_failover_exporter.snapshot import Section
@@ -31,10 +31,12 @@ CAUSES: Final = ("ports", "firewall", "events")
 _ASSUMED_PACE: Final = {"statistics": 0.01, "configuration": 0.3}
 _ASSUMED_SECONDS: Final = 0.2
 # Shares of an interval: over how much of it later rounds are spread (the rest is for what comes in between),
-# how soon a call is one right after a poll, how much of the time before the next poll a call may take.
+# how soon a call is one right after a poll, how much of the time before the next poll a call may take, and
+# how much it may take right after one, however little time is left.
 _SPREAD: Final = {"statistics": 0.0, "configuration": 0.8}
 _RIGHT_AFTER: Final = 0.1
 _ROOM_SHARE: Final = 0.9
+_LEAST_SHARE: Final = 0.25
 _LONGEST_BACKOFF_SECONDS: Final = 60.0
 # While nobody polls, a section counts as due a little early, so that a probe does not just miss it.
 DUE_AT: Final = 0.8
@@ -124,7 +126,8 @@ class Agenda:
             for name in names
             if cadence != "state" and name in enabled
         }
-        self._paces = {name: Pace(seconds) for name, seconds in _ASSUMED_PACE.items()}
+        self._paces = {name: Estimate(seconds) for name, seconds in _ASSUMED_PACE.items()}
+        self._overhead = Estimate(0.0)
         self._rounds: dict[str, Round] = {}
         self._last_slice: dict[str, float] = {}
         self._answering = False
@@ -171,13 +174,16 @@ class Agenda:
         The first call right after a poll need not: what takes longer than the time between two polls would
         never be made.
         """
+        return self._right_after_poll(now) or seconds <= self._room(now)
+
+    def _right_after_poll(self, now: float) -> bool:
         since_poll = now - self._polled_until
-        right_after_poll = not self._calls_since_poll and since_poll < _RIGHT_AFTER * self._state.interval
-        return right_after_poll or seconds <= self._room(now)
+        return not self._calls_since_poll and since_poll < _RIGHT_AFTER * self._state.interval
 
     def _room(self, now: float) -> float:
-        """Seconds before the next poll, with a little left for the way there and back."""
-        return _ROOM_SHARE * (self._state.due - now)
+        """Seconds that the server may work before the next poll, without the way there and back."""
+        room = _ROOM_SHARE * (self._state.due - now) - self._overhead.seconds
+        return max(room, _LEAST_SHARE * self._state.interval) if self._right_after_poll(now) else room
 
     def _batch(self, now: float) -> Call | None:
         """The plain sections of one cadence that are due and go together."""
@@ -202,9 +208,7 @@ class Agenda:
 
     def _least_seconds(self, name: str) -> float:
         """For one scope, or for all where they are not known by name."""
-        return (
-            self._paces[name].seconds_per_scope if self._targets(name).scopes else self._turns[name].seconds
-        )
+        return self._paces[name].seconds if self._targets(name).scopes else self._turns[name].seconds
 
     def _slice_due(self, name: str) -> float:
         return self._rounds[name].due if name in self._rounds else self._turns[name].due
@@ -213,7 +217,7 @@ class Agenda:
         round_ = self._rounds.setdefault(name, self._new_round(name, now))
         seconds = min(SLICE_SECONDS, self._room(now))
         self._last_slice[name] = now
-        return Call((name,), round_.take(self._paces[name].scopes_in(seconds)))
+        return Call((name,), round_.take(scopes_in(seconds, self._paces[name].seconds)))
 
     def _new_round(self, name: str, now: float) -> Round:
         """The first round runs straight through, so that all is known soon; later ones take their time."""
@@ -230,6 +234,7 @@ class Agenda:
         self, call: Call, sections: Mapping[str, Section], started: float, now: float
     ) -> Sequence[Collected]:
         """After an answer: the sections that are complete with it, or failed by it."""
+        self._overhead.learn(now - started - sum(it.elapsed_seconds for it in sections.values()))
         if self.is_poll(call):
             self._polled(started, now, failures=0)
             self._answering = True
@@ -277,7 +282,8 @@ class Agenda:
         if not round_.scopes:
             self._turns[name].seconds = seconds
         round_.add(section, len(call.scopes))
-        self._paces[name].measured(seconds, len(call.scopes) or len(round_.scopes) or len(section.records))
+        count = len(call.scopes) or len(round_.scopes) or len(section.records)
+        self._paces[name].learn(seconds / max(count, 1))
         if section.failure or round_.done:
             self._close(name, round_.started, now)
             self._turns[name].collected |= not section.failure
@@ -299,7 +305,9 @@ class Agenda:
         if isinstance(error, DeadlineError):
             turn.seconds = now - started
             if name in self._paces:
-                self._paces[name].measured(2 * (now - started), scopes or len(self._targets(name).scopes))
+                self._paces[name].learn(
+                    2 * (now - started) / max(scopes or len(self._targets(name).scopes), 1)
+                )
         self._close(name, started, now)
         turn.failures = failures
         if self.polling and turn.interval > _LONGEST_BACKOFF_SECONDS:

@@ -10,22 +10,23 @@ from typing import Final
 from dhcp_failover_exporter.snapshot import Section, merge
 
 SLICE_SECONDS: Final = 2.0
+_ALL: Final = 1 << 31
 
 
-class Pace:
-    """How long a server needs per scope, measured. It believes bad news at once, good news by halves."""
+class Estimate:
+    """How long something takes, from what was measured. It believes bad news at once, good news by halves."""
 
-    def __init__(self, seconds_per_scope: float) -> None:
-        self.seconds_per_scope = seconds_per_scope
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
 
-    def measured(self, seconds: float, scopes: int) -> None:
-        """After an answer about so many scopes."""
-        new = seconds / max(scopes, 1)
-        self.seconds_per_scope = max(new, (new + self.seconds_per_scope) / 2)
+    def learn(self, seconds: float) -> None:
+        """It took so long this time."""
+        self.seconds = max(seconds, (seconds + self.seconds) / 2)
 
-    def scopes_in(self, seconds: float) -> int:
-        """How many scopes fit; one at least, or nothing would ever be read."""
-        return max(1, int(seconds / self.seconds_per_scope)) if self.seconds_per_scope > 0 else 1 << 31
+
+def scopes_in(seconds: float, seconds_per_scope: float) -> int:
+    """How many scopes fit; one at least, or nothing would ever be read."""
+    return max(1, int(seconds / seconds_per_scope)) if seconds_per_scope > 0 else _ALL
 
 
 @dataclass
