@@ -1,6 +1,7 @@
 """The command line, as a user meets it: the real program in a process of its own."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -132,6 +133,7 @@ class Process:
         program = Path(sys.executable).with_name("dhcp-failover-exporter")
         self.popen = subprocess.Popen(
             [program, "--web.listen-address=127.0.0.1:0", "--log.format=json", *arguments],
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -169,7 +171,9 @@ def start() -> Iterator[Callable[..., Process]]:
     for process in processes:
         process.popen.kill()
         process.popen.wait()
+        assert process.popen.stdout
         assert process.popen.stderr
+        process.popen.stdout.close()
         process.popen.stderr.close()
 
 
@@ -234,6 +238,23 @@ def test_servers_that_do_not_answer_are_up_0_on_metrics(configuration: Any, star
     text = process.get("metrics").text
     assert 'dhcp_failover_up{server="dhcp01.lab.local"} 0' in text
     assert 'dhcp_failover_poll_failed{server="dhcp02.lab.local",reason="unreachable"} 1' in text
+
+
+@pytest.mark.wire
+def test_demo_shows_two_relationships_normal_from_both_partners(start: Any) -> None:
+    """The README's first command, from its text to its end."""
+    process = start("demo")
+    normal = re.compile(r'^dhcp_failover_state\{server="([^"]+)",.*state="Normal"\} 1$', re.MULTILINE)
+    ends = time.monotonic() + 30
+    while len(found := normal.findall(process.get("metrics").text)) < 4:
+        assert time.monotonic() < ends, found
+        time.sleep(0.1)
+    assert found == [f"dhcp0{number}.lab.local" for number in (1, 2, 3, 4)]
+    assert process.end()[0] == 0
+    assert process.popen.stdout
+    said = process.popen.stdout.read()
+    assert f"metrics      {process.url}metrics" in said
+    assert len(re.findall(r"^  \d\. ", said, re.MULTILINE)) == 5
 
 
 # --- logs -------------------------------------------------------------------------------------------------

@@ -145,8 +145,46 @@ def test_every_failure_of_a_poll_has_a_remedy(reason: str) -> None:
 def test_every_failure_of_a_section_has_a_remedy(reason: str) -> None:
     shown = overview([report(LEFT, incomplete={"statistics": reason})], NAMING, NOW).servers[0]
     assert shown.up
-    assert shown.problems[0].detail == "section statistics"
+    assert shown.problems[0].detail == "statistics"
     assert shown.problems[0].remedy
+
+
+def test_sections_that_failed_for_one_reason_are_one_problem() -> None:
+    shown = overview(
+        [report(LEFT, incomplete={"scopes": "dhcp", "ports": "permission", "statistics": "dhcp"})],
+        NAMING,
+        NOW,
+    ).servers[0]
+    assert [problem.detail for problem in shown.problems] == ["scopes, statistics", "ports"]
+
+
+@pytest.mark.parametrize(("reason", "severity"), [("dhcp", "critical"), ("permission", "warning")])
+def test_relationships_that_cannot_be_read_are_said_once_with_the_reason(reason: str, severity: str) -> None:
+    known = report(LEFT)
+    view = seen(replace(known, sections={}, incomplete={"relationships": reason}), report(RIGHT))
+    assert (view.sides[0].state, view.sides[0].last_state, view.sides[0].reason) == (None, "Normal", reason)
+    assert meanings(view) == [advice.SECTION_FAILURES[reason].meaning]
+    assert view.severity == severity
+
+
+def test_the_cause_is_told_before_what_comes_of_it() -> None:
+    view = seen(
+        report(
+            LEFT,
+            relationship=relationship(LEFT, state="CommunicationInterrupted"),
+            sections={"ports": [port(RIGHT, reachable=False)]},
+        ),
+        report(RIGHT, relationship=relationship(RIGHT, state="CommunicationInterrupted")),
+    )
+    assert meanings(view) == [
+        advice.PORT_CLOSED.meaning,
+        advice.of_state("CommunicationInterrupted").meaning,
+    ]
+
+
+def test_without_fresh_statistics_no_addresses_are_claimed() -> None:
+    view = seen(report(LEFT), report(RIGHT))
+    assert (view.pool, view.fullest, [scope.pool for scope in view.scopes]) == (None, None, [None])
 
 
 @pytest.mark.parametrize(

@@ -83,8 +83,9 @@ class Port:
 class Side:
     """One partner's view of a relationship.
 
-    `state` is None without a fresh answer; `last_state` is then what it last said. `free` are the addresses,
-    over all scopes of the relationship, that this server may give to new clients by itself.
+    `state` is None without a fresh answer; `last_state` is then what it last said, and `reason` why there is
+    none: one of errors.REASONS or of snapshot.REASONS, None where it was not asked yet. `free` are the
+    addresses, over all scopes of the relationship, that this server may give to new clients by itself.
     """
 
     server: str
@@ -93,6 +94,7 @@ class Side:
     role: str
     state: str | None
     last_state: str | None
+    reason: str | None
     severity: Severity
     meaning: str
     since: float | None
@@ -114,13 +116,13 @@ class Pool:
 
 @dataclass(frozen=True)
 class ScopeView:
-    """One scope of a relationship; `free_of` follows the relationship's sides."""
+    """One scope of a relationship; `pool` is None without fresh statistics, `free_of` follows the sides."""
 
     scope: str
     name: str
     cidr: str
     active: bool | None
-    pool: Pool
+    pool: Pool | None
     reserved: int | None
     free_of: tuple[int | None, int | None]
 
@@ -247,8 +249,9 @@ def _server_problems(report: Report) -> Iterator[Problem]:
     elif not report.up:
         yield _problem(advice.NOT_POLLED, report.server)
     else:
-        for name, reason in report.incomplete.items():
-            yield _problem(advice.SECTION_FAILURES[reason], report.server, f"section {name}")
+        for reason in dict.fromkeys(report.incomplete.values()):
+            names = [name for name, why in report.incomplete.items() if why == reason]
+            yield _problem(advice.SECTION_FAILURES[reason], report.server, ", ".join(names))
 
 
 # --- one relationship -------------------------------------------------------------------------------------
@@ -273,6 +276,11 @@ _SETTLING_SECONDS: Final = 60.0
 _CLOCK_LIMIT_SECONDS: Final = 60.0
 # From here on a scope's next clients are at risk.
 NEARLY_FULL_RATIO: Final = 0.95
+
+
+def _reason(report: Report) -> str | None:
+    """Why there is no fresh answer about the relationships."""
+    return report.incomplete.get("relationships") if report.up else report.reason
 
 
 class _Builder:
@@ -305,8 +313,8 @@ class _Builder:
             severity=_worst((*sides, *problems)),
             mode=self.first.relationship.mode or "",
             sides=sides,
-            pool=_sum([scope.pool for scope in scopes]),
-            fullest=scopes[0] if scopes else None,
+            pool=_sum([scope.pool for scope in scopes if scope.pool]),
+            fullest=scopes[0] if scopes and scopes[0].pool else None,
             scopes=scopes,
             parameters=tuple(self.parameters()),
             problems=problems,
@@ -329,6 +337,7 @@ class _Builder:
             role=self.role(index),
             state=state,
             last_state=link.state if link and not answering else None,
+            reason=_reason(report) if report and not answering else None,
             severity=meant.severity,
             meaning=meant.meaning,
             since=change.at if change else None,
@@ -351,7 +360,10 @@ class _Builder:
             return advice.of_state(state)
         if "relationships" in report.sections:
             return advice.ONE_SIDED
-        return advice.POLL_FAILURES[report.reason] if report.reason else advice.NOT_POLLED
+        reason = _reason(report)
+        return (advice.SECTION_FAILURES if report.up else advice.POLL_FAILURES).get(
+            reason or "", advice.NOT_POLLED
+        )
 
     def port(self, index: int) -> Port | None:
         report, link = self.reports[index], self.links.get(self.names[index])
@@ -377,12 +389,7 @@ class _Builder:
             name=(described.name if described else None) or "",
             cidr=_cidr(scope_id, described.subnet_mask if described else None),
             active=described.state.casefold() == "active" if described and described.state else None,
-            pool=_pool(
-                *(
-                    max((getattr(one, of) or 0 for one in seen), default=0)
-                    for of in ("addresses_in_use", "pending_offers", "addresses_free")
-                )
-            ),
+            pool=_largest(seen),
             reserved=max((one.reserved_address or 0 for one in seen), default=None),
             free_of=(_own_free(left, right), _own_free(right, left)),
         )
@@ -402,24 +409,23 @@ class _Builder:
         return _worst_first(_said_once((*self.side_problems(sides), *self.shared_problems(sides, scopes))))
 
     def side_problems(self, sides: tuple[Side, Side]) -> Iterator[Problem]:
-        for side, report in zip(sides, self.reports, strict=True):
-            meant = self.meant(report, side.state)
-            if meant.severity != "ok":
-                yield _problem(meant, side.server, report.message if report and not side.state else "")
+        """Causes before consequences."""
+        for side in sides:
             if side.port and side.port.carries_failover and not side.port.reachable:
                 yield _problem(advice.PORT_CLOSED, side.server, self.port_detail(side.port))
-            if report and report.reason is None:
-                yield from (
-                    problem for problem in _server_problems(report) if problem.meaning != meant.meaning
-                )
+        for side, report in zip(sides, self.reports, strict=True):
+            told = list(_server_problems(report)) if report else []
+            yield from told
+            meant = self.meant(report, side.state)
+            if meant.severity != "ok" and meant.meaning not in (problem.meaning for problem in told):
+                yield _problem(meant, side.server)
 
     def shared_problems(self, sides: tuple[Side, Side], scopes: Sequence[ScopeView]) -> Iterator[Problem]:
         if self.disagree(sides):
             yield _problem(advice.DISAGREEMENT, "", " and ".join(side.state or "" for side in sides))
         if differing := [parameter.name for parameter in self.parameters() if parameter.differs]:
             yield _problem(advice.DIFFERENT_SETTINGS, "", ", ".join(differing))
-        full = [scope.scope for scope in scopes if (scope.pool.usage_ratio or 0.0) >= NEARLY_FULL_RATIO]
-        if full:
+        if full := [scope.scope for scope in scopes if _usage(scope) >= NEARLY_FULL_RATIO]:
             yield _problem(advice.NEARLY_FULL, "", _listed(full))
         yield from self.clocks()
 
@@ -473,6 +479,17 @@ def _pool(in_use: int, pending: int, free: int) -> Pool:
     return Pool(in_use, pending, free, (in_use + pending) / size if size else None)
 
 
+def _largest(seen: Sequence[ScopeStatistics]) -> Pool | None:
+    """Both partners report the whole scope, so the larger number of each kind counts."""
+    if not seen:
+        return None
+    return _pool(
+        max(one.addresses_in_use or 0 for one in seen),
+        max(one.pending_offers or 0 for one in seen),
+        max(one.addresses_free or 0 for one in seen),
+    )
+
+
 def _sum(pools: Sequence[Pool]) -> Pool | None:
     if not pools:
         return None
@@ -487,7 +504,12 @@ def _own_free(own: ScopeStatistics | None, partner: ScopeStatistics | None) -> i
 
 
 def _fullest_first(scope: ScopeView) -> tuple[float, str]:
-    return -(scope.pool.usage_ratio or 0.0), scope.scope
+    return -_usage(scope), scope.scope
+
+
+def _usage(scope: ScopeView) -> float:
+    """The ratio, below 0 where it is not known."""
+    return -1.0 if scope.pool is None or scope.pool.usage_ratio is None else scope.pool.usage_ratio
 
 
 def _cidr(scope_id: str, mask: str | None) -> str:

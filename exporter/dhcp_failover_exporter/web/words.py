@@ -17,6 +17,9 @@ SEVERITIES: Final[Mapping[Severity, str]] = {
     "ok": "normal",
 }
 
+# For a side whose state is not known; "no answer" for every other reason.
+_UNKNOWN_BECAUSE: Final = {"permission": "not readable", "dhcp": "service down", "contract": "not understood"}
+
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -59,6 +62,11 @@ def counted(count: int, noun: str) -> str:
 def spaced(word: str) -> str:
     """Windows' joined words apart: LoadBalance is load balance."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", word).lower()
+
+
+def unknown_because(reason: str | None) -> str:
+    """In place of a state."""
+    return _UNKNOWN_BECAUSE.get(reason or "", "no answer")
 
 
 def setting(value: float | bool | str | None, unit: str) -> str:
@@ -107,5 +115,6 @@ FILTERS: Final[Mapping[str, Callable[..., str]]] = {
     "percent": percent,
     "setting": setting,
     "spaced": spaced,
+    "unknown_because": unknown_because,
     "visible": visible,
 }
