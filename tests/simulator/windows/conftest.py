@@ -6,6 +6,8 @@ import pytest
 
 from dhcp_failover_exporter.simulator.windows import Pace, Pair, Population, Setup, static_pair
 
+POPULATION = Population(clients=20)
+
 
 class FakeClock:
     """True time, as the test says."""
@@ -32,17 +34,19 @@ def pace() -> Pace:
 
 @pytest.fixture
 def make_pair(clock: FakeClock, pace: Pace) -> Callable[..., Pair]:
-    def make(**changes) -> Pair:
-        setup = Setup(
-            pace=changes.pop("pace", pace), population=changes.pop("population", Population(clients=20))
-        )
+    def make(
+        pace: Pace = pace, population: Population = POPULATION, balanced: int = 2, standing_by: int = 2
+    ) -> Pair:
         return static_pair(
-            clock, **{"load_balance_scopes": 2, "hot_standby_scopes": 2, "setup": setup, **changes}
+            clock,
+            load_balance_scopes=balanced,
+            hot_standby_scopes=standing_by,
+            setup=Setup(pace=pace, population=population),
         )
 
     return make
 
 
 @pytest.fixture
-def pair(make_pair) -> Pair:
+def pair(make_pair: Callable[..., Pair]) -> Pair:
     return make_pair()

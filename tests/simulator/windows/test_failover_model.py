@@ -1,10 +1,15 @@
 """The life of a relationship, step by step, and under random faults."""
 
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dhcp_failover_exporter.simulator.windows import (
+    Clock,
     Pace,
+    Pair,
     Population,
     Relationship,
     Setup,
@@ -12,6 +17,12 @@ from dhcp_failover_exporter.simulator.windows import (
     static_pair,
 )
 from dhcp_failover_exporter.simulator.windows.events import ADMIN
+
+if TYPE_CHECKING:
+    from simulator.windows.conftest import FakeClock
+
+States = tuple[str | None, str | None]
+Walk = list[tuple[str, int, float]]
 
 LEGAL = {
     "NoState": {"Init", "Startup"},
@@ -33,26 +44,32 @@ LEGAL = {
 """From the state table of the facts and the protocol draft, not from the code."""
 
 
-def states(relationship: Relationship) -> tuple[str | None, str | None]:
+def states(relationship: Relationship) -> States:
     with relationship.primary.server.network.moment():
         primary, secondary = (end.state.value if end.alive else None for end in relationship.ends)
         return primary, secondary
 
 
-def walked(relationship: Relationship) -> list[tuple[str | None, str | None]]:
+def walked(relationship: Relationship) -> list[States]:
     """The pairs of states that the relationship has gone through, each once in a row."""
     with relationship.primary.server.network.moment():
-        seen = [tuple(state and state.value for state in phase.states) for phase in relationship.phases]
+        seen = [(_value(phase.states[0]), _value(phase.states[1])) for phase in relationship.phases]
     return [each for number, each in enumerate(seen) if number == 0 or each != seen[number - 1]]
 
 
-def test_nothing_happens_to_a_healthy_pair(pair, clock):
+def _value(state: State | None) -> str | None:
+    return None if state is None else state.value
+
+
+def test_nothing_happens_to_a_healthy_pair(pair: Pair, clock: "FakeClock") -> None:
     clock.sleep(86_400)
     assert [states(each) for each in pair.relationships] == [("Normal", "Normal")] * 2
     assert pair.primary.logs[ADMIN].read() == []
 
 
-def test_silent_block_into_the_secondary_shows_after_the_silence_limit_only(pair, clock):
+def test_silent_block_into_the_secondary_shows_after_the_silence_limit_only(
+    pair: Pair, clock: "FakeClock"
+) -> None:
     relationship = pair.relationships[0]
     clock.sleep(25)  # the last message passed at 20
     pair.block_into_secondary()
@@ -62,12 +79,12 @@ def test_silent_block_into_the_secondary_shows_after_the_silence_limit_only(pair
     assert states(relationship) == ("CommunicationInterrupted", "CommunicationInterrupted")
 
 
-def test_reset_into_the_secondary_shows_at_once(pair):
+def test_reset_into_the_secondary_shows_at_once(pair: Pair) -> None:
     pair.block_into_secondary(silently=False)
     assert states(pair.relationships[0]) == ("CommunicationInterrupted", "CommunicationInterrupted")
 
 
-def test_short_silence_is_not_noticed(pair, clock):
+def test_short_silence_is_not_noticed(pair: Pair, clock: "FakeClock") -> None:
     pair.block_into_secondary()
     clock.sleep(29)
     pair.unblock()
@@ -75,7 +92,7 @@ def test_short_silence_is_not_noticed(pair, clock):
     assert walked(pair.relationships[0]) == [("Normal", "Normal")]
 
 
-def test_block_into_the_primary_only_fails_the_probe(pair, clock):
+def test_block_into_the_primary_only_fails_the_probe(pair: Pair, clock: "FakeClock") -> None:
     pair.block_into_primary()
     clock.sleep(3600)
     assert walked(pair.relationships[0]) == [("Normal", "Normal")]
@@ -83,7 +100,7 @@ def test_block_into_the_primary_only_fails_the_probe(pair, clock):
     assert pair.network.connect(pair.primary, "10.0.1.2").error is None
 
 
-def test_disabled_rule_breaks_the_pair_on_the_secondary_only(pair, clock):
+def test_disabled_rule_breaks_the_pair_on_the_secondary_only(pair: Pair, clock: "FakeClock") -> None:
     rule = "Microsoft-Windows-DHCP-Failover-TCP-In"
     pair.primary.set_firewall_rule(rule, enabled=False)
     clock.sleep(3600)
@@ -93,7 +110,7 @@ def test_disabled_rule_breaks_the_pair_on_the_secondary_only(pair, clock):
     assert states(pair.relationships[0]) == ("CommunicationInterrupted", "CommunicationInterrupted")
 
 
-def test_dead_host_comes_back_through_recovery(pair, clock):
+def test_dead_host_comes_back_through_recovery(pair: Pair, clock: "FakeClock") -> None:
     relationship = pair.relationships[0]
     pair.secondary.power_off()
     clock.sleep(30 + 60)
@@ -109,7 +126,7 @@ def test_dead_host_comes_back_through_recovery(pair, clock):
     ]  # fmt: skip
 
 
-def test_recover_wait_lasts_one_mclt(pair, clock):
+def test_recover_wait_lasts_one_mclt(pair: Pair, clock: "FakeClock") -> None:
     pair.secondary.power_off()
     clock.sleep(90)
     pair.secondary.power_on()
@@ -119,7 +136,9 @@ def test_recover_wait_lasts_one_mclt(pair, clock):
     assert entered[State.RECOVER_DONE] - entered[State.RECOVER_WAIT] == 120
 
 
-def test_stopped_service_is_seen_at_once_and_short_stop_needs_no_recovery(pair, clock):
+def test_stopped_service_is_seen_at_once_and_short_stop_needs_no_recovery(
+    pair: Pair, clock: "FakeClock"
+) -> None:
     relationship = pair.relationships[0]
     pair.secondary.stop_service()
     assert states(relationship) == ("CommunicationInterrupted", None)
@@ -130,7 +149,7 @@ def test_stopped_service_is_seen_at_once_and_short_stop_needs_no_recovery(pair, 
     assert "Recover" not in {state for both in walked(relationship) for state in both}
 
 
-def test_partner_forced_down_while_it_lives_ends_in_conflict(pair, clock):
+def test_partner_forced_down_while_it_lives_ends_in_conflict(pair: Pair, clock: "FakeClock") -> None:
     relationship = pair.relationships[0]
     pair.block_into_secondary(silently=False)
     assert pair.primary.force_partner_down(relationship.name)
@@ -143,7 +162,7 @@ def test_partner_forced_down_while_it_lives_ends_in_conflict(pair, clock):
     ]  # fmt: skip
 
 
-def test_conflict_that_loses_the_link_is_interrupted(pair, clock):
+def test_conflict_that_loses_the_link_is_interrupted(pair: Pair, clock: "FakeClock") -> None:
     relationship = pair.relationships[0]
     pair.primary.force_partner_down(relationship.name)
     clock.sleep(12)
@@ -152,19 +171,21 @@ def test_conflict_that_loses_the_link_is_interrupted(pair, clock):
     assert states(relationship) == ("ResolutionInterrupted", "ResolutionInterrupted")
 
 
-def test_without_automatic_step_the_pair_stays_interrupted(make_pair, clock):
+def test_without_automatic_step_the_pair_stays_interrupted(
+    make_pair: Callable[..., Pair], clock: "FakeClock"
+) -> None:
     pair = make_pair(pace=Pace(contact=10, silence=30, mclt=120))
     pair.secondary.power_off()
     clock.sleep(86_400)
     assert states(pair.relationships[0]) == ("CommunicationInterrupted", None)
 
 
-def test_partner_may_be_forced_down_in_serving_states_only(pair):
+def test_partner_may_be_forced_down_in_serving_states_only(pair: Pair) -> None:
     pair.primary.restart_service()
     assert not pair.primary.force_partner_down(pair.relationships[0].name)
 
 
-def test_new_relationship_recovers_without_waiting(clock, pace):
+def test_new_relationship_recovers_without_waiting(clock: "FakeClock", pace: Pace) -> None:
     pair = static_pair(
         clock, load_balance_scopes=1, hot_standby_scopes=0, setup=Setup(pace=pace, established=False)
     )
@@ -174,7 +195,7 @@ def test_new_relationship_recovers_without_waiting(clock, pace):
     ]  # fmt: skip
 
 
-def test_clocks_apart_leave_the_state_alone_and_are_logged(pair, clock):
+def test_clocks_apart_leave_the_state_alone_and_are_logged(pair: Pair, clock: "FakeClock") -> None:
     pair.secondary.set_clock(90)
     clock.sleep(600)
     assert states(pair.relationships[0]) == ("Normal", "Normal")
@@ -183,7 +204,7 @@ def test_clocks_apart_leave_the_state_alone_and_are_logged(pair, clock):
     assert logged[0].properties == ("dhcp02.lab.local", "dhcp01-dhcp02 load balance", "90")
 
 
-def test_other_secret_keeps_the_pair_apart(pair, clock):
+def test_other_secret_keeps_the_pair_apart(pair: Pair, clock: "FakeClock") -> None:
     relationship = pair.relationships[0]
     pair.primary.set_shared_secret(relationship.name, "one")
     clock.sleep(30)
@@ -193,7 +214,7 @@ def test_other_secret_keeps_the_pair_apart(pair, clock):
     assert states(relationship) == ("Normal", "Normal")
 
 
-def test_both_partners_log_a_change_of_state(pair, clock):
+def test_both_partners_log_a_change_of_state(pair: Pair, clock: "FakeClock") -> None:
     pair.block_into_secondary(silently=False)
     pair.unblock()
     clock.sleep(30)
@@ -207,7 +228,7 @@ def test_both_partners_log_a_change_of_state(pair, clock):
     assert [each[0] for each in logged if each[0] in {20254, 20255}] == [20255, 20254]
 
 
-FAULTS = {
+FAULTS: dict[str, Callable[[Pair, int], object]] = {
     "wait": lambda *_: None,
     "block silently": lambda pair, _: pair.block_into_secondary(),
     "block with reset": lambda pair, _: pair.block_into_secondary(silently=False),
@@ -228,7 +249,7 @@ WALKS = st.lists(
 )
 
 
-def walk_pair(clock):
+def walk_pair(clock: Clock) -> Pair:
     setup = Setup(
         pace=Pace(contact=10, silence=30, mclt=120, state_switch=60),
         population=Population(clients=30, stay_seconds=300, away_seconds=100),
@@ -243,9 +264,9 @@ class _Clock:
         return self.time
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(walk=WALKS)
-def test_random_faults_lead_along_legal_ways_and_statistics_add_up(walk):
+def test_random_faults_lead_along_legal_ways_and_statistics_add_up(walk: Walk) -> None:
     clock = _Clock()
     pair = walk_pair(clock)
     for fault, which, seconds in walk:
@@ -257,7 +278,7 @@ def test_random_faults_lead_along_legal_ways_and_statistics_add_up(walk):
             assert after in LEGAL[before], (before, after)
 
 
-def statistics_add_up(pair, now):
+def statistics_add_up(pair: Pair, now: float) -> None:
     with pair.network.moment():
         for server in pair.servers:
             for pool in server.pools.values():
@@ -266,19 +287,20 @@ def statistics_add_up(pair, now):
                 assert min(vars(counts).values()) >= 0
 
 
-def ways(seen):
+def ways(seen: list[States]) -> Iterator[tuple[str, str]]:
     """Each end's steps from state to state; a server that was away comes back in Startup."""
     for end in (0, 1):
-        last = seen[0][end]
+        last = seen[0][end] or "Startup"
         for both in seen[1:]:
-            if both[end] not in {last, None}:
-                yield last, both[end]
-            last = both[end] or last
+            state = both[end] or last
+            if state != last:
+                yield last, state
+            last = state
 
 
 @settings(max_examples=50, deadline=None)
 @given(walk=WALKS)
-def test_after_every_walk_a_repaired_pair_returns_to_normal(walk):
+def test_after_every_walk_a_repaired_pair_returns_to_normal(walk: Walk) -> None:
     clock = _Clock()
     pair = walk_pair(clock)
     for fault, which, seconds in walk:

@@ -79,6 +79,8 @@ class View:
     def find_free(self, start: int, *, whole: bool) -> int | None:
         """A free address of the own share, or of the whole pool, searched from `start` on."""
         size = len(self.mine)
+        if len(self.leases) + len(self.offers) >= size:
+            return None
         candidates = ((start + step) % size for step in range(size))
         return next((a for a in candidates if (whole or self.mine[a]) and self.is_free(a)), None)
 
@@ -133,6 +135,7 @@ class Pool:
         self.clients = [Client(hash=self._random.randrange(256)) for _ in range(population.clients)]
         self._share_out()
         self._settle_in()
+        self._share_out()
         if relationship:
             self._at(now + relationship.timing.rebalance, self._rebalance)
 
