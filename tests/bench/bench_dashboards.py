@@ -50,7 +50,7 @@ def main(pairs: int, scopes: int, hours: float) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder, end, began = Path(temporary), time.time(), time.perf_counter()
         fleet = history.fleet(pairs, scopes)
-        history.imported(program("promtool"), folder, fleet, end=end, hours=hours, step=60, wide_step=240)
+        history.imported(program("promtool"), folder, fleet, history.Span(end, hours, wide_step=240))
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         print(
             f"{pairs} pairs x {scopes} scopes, {hours:g} h: made in {time.perf_counter() - began:.0f} s, {size / 1e6:.0f} MB of blocks"

@@ -5,6 +5,7 @@ as Prometheus adds them at a scrape: timestamps, `job` and `instance`, and its o
 """
 
 import functools
+import itertools
 import re
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -313,37 +314,41 @@ def scrape(partners: Sequence[Partner], own: OwnFamilies, at: float, passed: flo
 # --- history ----------------------------------------------------------------------------------------------
 
 
-def imported(
-    promtool: str,
-    folder: Path,
-    partners: Sequence[Partner],
-    *,
-    end: float,
-    hours: float,
-    step: float,
-    wide_step: float | None = None,
-) -> Path:
-    """The data folder of a Prometheus that scraped these partners until `end`.
+@dataclass(frozen=True)
+class Span:
+    """The moments of all scrapes; scopes are shown every `wide_step` before the last hour, to spare time and disk."""
 
-    `wide_step` is how often scopes are shown before the last hour, to spare time and disk. One text per block:
-    promtool reads a whole text once for each block that it writes.
-    """
+    end: float
+    hours: float
+    step: float = 60.0
+    wide_step: float = 60.0
+
+    def moments(self) -> Iterator[tuple[float, bool]]:
+        """(when, with scopes)."""
+        began = self.end - self.hours * 3600
+        next_wide = began
+        for number in range(int(self.hours * 3600 / self.step) + 1):
+            at = began + number * self.step
+            wide = at >= next_wide or at > self.end - 3600 - self.step
+            next_wide = at + self.wide_step if wide else next_wide
+            yield at, wide
+
+
+def imported(
+    promtool: str, folder: Path, partners: Sequence[Partner], span: Span, *, replicas: int = 1
+) -> Path:
+    """The data folder of a Prometheus that scraped so many exporters, all of which watch these partners."""
     own, data = OwnFamilies(), folder / "data"
-    began = end - hours * 3600
-    moments = [began + step * number for number in range(int(hours * 3600 / step) + 1)]
-    next_wide = began
-    for block in sorted({int(at // BLOCK_SECONDS) for at in moments}):
-        text = folder / f"block-{block}.om"
-        with text.open("wb") as output:
-            for at in moments:
-                if int(at // BLOCK_SECONDS) != block:
-                    continue
-                wide = at >= next_wide or at > end - 3600 - step
-                next_wide = at + (wide_step or step) if wide else next_wide
-                output.write(scrape(partners, own, at, at - end + INCIDENT_SECONDS, wide))
+    # One text per block: promtool reads a whole text once for each block that it writes.
+    for block, moments in itertools.groupby(span.moments(), lambda moment: moment[0] // BLOCK_SECONDS):
+        path = folder / f"block-{block:.0f}.om"
+        with path.open("wb") as output:
+            for at, wide in moments:
+                text = scrape(partners, own, at, at - span.end + INCIDENT_SECONDS, wide)
+                for number in range(replicas):
+                    output.write(text.replace(INSTANCE.encode(), f"{number}.{INSTANCE}".encode()))
             output.write(b"# EOF\n")
-        subprocess.run(
-            [promtool, "tsdb", "create-blocks-from", "openmetrics", "--quiet", text, data], check=True
-        )
-        text.unlink()
+        command = [promtool, "tsdb", "create-blocks-from", "openmetrics", "--quiet", path, data]
+        subprocess.run(command, check=True)
+        path.unlink()
     return data

@@ -1,4 +1,7 @@
-"""Every query of every dashboard, asked of a real Prometheus that holds an hour with incidents in it."""
+"""Every query of every dashboard, asked of a real Prometheus that holds an hour with incidents in it.
+
+Two exporters watched the same servers, so that a query which joins or counts replicas shows itself.
+"""
 
 import json
 import time
@@ -35,7 +38,7 @@ def server(
     """Prometheus with the history and with our rules, which find it fresh for 5 min: that is its lookback."""
     folder = tmp_path_factory.mktemp("prometheus")
     fleet = history.fleet(PAIRS, SCOPES)
-    history.imported(program("promtool"), folder, fleet, end=end, hours=HOURS, step=60)
+    history.imported(program("promtool"), folder, fleet, history.Span(end, HOURS), replicas=2)
     rules = yaml.safe_load((root / "alerts/dhcp-failover.rules.yml").read_text())
     for group in rules["groups"]:
         group["interval"] = "1s"
@@ -68,11 +71,15 @@ def test_each_query_is_answered_with_data_that_fits(
     assert max(found.values(), default=0) <= MOST_SERIES.get(panel["type"], 0)
 
 
+def panel_of(root: Path, uid: str, title: str) -> dict[str, Any]:
+    dashboard = json.loads((root / f"dashboards/{uid}.json").read_text())
+    return next(panel for panel in dashboard["panels"] if panel["title"] == title)
+
+
 def test_one_row_per_relationship_and_the_worst_trouble_in_it(
     server: Prometheus, end: float, root: Path
 ) -> None:
-    fleet = json.loads((root / "dashboards/dhcp-failover-fleet.json").read_text())
-    panel = next(panel for panel in fleet["panels"] if panel["title"] == "Relationships, worst first")
+    panel = panel_of(root, "dhcp-failover-fleet", "Relationships, worst first")
     words = panel["fieldConfig"]["overrides"][0]["properties"]
     texts = next(it["value"][0]["options"] for it in words if it["id"] == "mappings")
     (page,) = pages("dhcp-failover-fleet", server.url, end)
@@ -102,8 +109,50 @@ def test_names_chosen_as_grafana_escapes_them_find_their_pair(
     server: Prometheus, end: float, root: Path
 ) -> None:
     """Several values become one regular expression whose special characters Grafana escapes, twice in a string."""
-    fleet = json.loads((root / "dashboards/dhcp-failover-fleet.json").read_text())
-    panel = next(panel for panel in fleet["panels"] if panel["title"] == "Relationships, worst first")
+    panel = panel_of(root, "dhcp-failover-fleet", "Relationships, worst first")
     pair = r"dhcp000a\\.lab\\.local\\|dhcp000b\\.lab\\.local"
     answers = list(Page(server.url, end, 3600, {**EVERYTHING, "pair": pair}).ask(panel))
     assert [it["metric"]["relationship"] for it in answers[0].series] == ["failover-000"]
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("Relationships watched", PAIRS - 1),  # not the one whose credential is refused
+        ("Not Normal", 4),
+        ("Servers without answer", 3),
+        ("Partners unreachable", 2),
+        ("Own pools dry", 1),
+        ("Largest clock difference", 90 - 0.02 * history.INCIDENTS.index("clocks apart")),
+        ("Scopes that differ", 2),
+    ],
+)
+def test_counts_are_of_the_fleet_not_of_the_exporters(
+    title: str, expected: float, server: Prometheus, end: float, root: Path
+) -> None:
+    (page,) = pages("dhcp-failover-fleet", server.url, end)
+    (answer,) = page.ask(panel_of(root, "dhcp-failover-fleet", title))
+    assert [float(it["value"][1]) for it in answer.series] == [pytest.approx(expected)]
+
+
+def page_of(incident: str, server: Prometheus, end: float) -> Page:
+    return list(pages("dhcp-failover-relationship", server.url, end))[history.INCIDENTS.index(incident)]
+
+
+def test_a_parameter_that_differs_is_marked_and_no_other(server: Prometheus, end: float, root: Path) -> None:
+    panel = panel_of(root, "dhcp-failover-relationship", "Parameters side by side")
+    primary, secondary, differs = page_of("parameters differ", server, end).ask(panel)
+    marks = {it["metric"]["parameter"]: it["value"][1] for it in differs.series}
+    assert {parameter for parameter, mark in marks.items() if mark == "1"} == {"MaxClientLeadTime (s)"}
+    assert len(marks) == len(primary.series) == len(secondary.series)
+
+
+def test_survivor_counts_down_to_the_whole_pool(server: Prometheus, end: float, root: Path) -> None:
+    panel = panel_of(root, "dhcp-failover-relationship", "If the partner died now")
+    renamed = panel["transformations"][-1]["options"]["renameByName"]
+    sources = {title: source for source, title in renamed.items()}
+    answers = {answer.ref: answer for answer in page_of("partner dead", server, end).ask(panel)}
+    (left,) = answers[sources["Whole pool in"].removeprefix("Value #")].series
+    passed = history.INCIDENT_SECONDS / 2
+    assert left["metric"]["server"] == "dhcp000a.lab.local"
+    assert float(left["value"][1]) == pytest.approx(3600 - passed, abs=61)
