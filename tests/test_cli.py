@@ -1,6 +1,7 @@
 """The command line, as a user meets it: the real program in a process of its own."""
 
 import json
+import logging
 import re
 import signal
 import socket
@@ -13,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 import yaml
 from click.testing import CliRunner
 
@@ -262,7 +264,7 @@ def test_demo_shows_two_relationships_normal_from_both_partners(start: Any) -> N
 
 def test_logfmt_keeps_a_hostile_value_on_its_line(capsys: Any) -> None:
     logs.configure("info", "logfmt")
-    cli.log.info("met", server='x"\nlevel=error msg=forged')
+    structlog.get_logger().info("met", server='x"\nlevel=error msg=forged')
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert lines[0].split(" ", 1)[1].startswith('level=info msg=met server="x\\"')
@@ -270,7 +272,7 @@ def test_logfmt_keeps_a_hostile_value_on_its_line(capsys: Any) -> None:
 
 def test_level_applies_to_libraries_too(capsys: Any) -> None:
     logs.configure("error", "json")
-    cli.log.warning("not shown")
-    __import__("logging").getLogger("library").warning("not shown either")
-    cli.log.error("shown")
+    structlog.get_logger().warning("not shown")
+    logging.getLogger("library").warning("not shown either")
+    structlog.get_logger().error("shown")
     assert [json.loads(line)["msg"] for line in capsys.readouterr().err.splitlines()] == ["shown"]
