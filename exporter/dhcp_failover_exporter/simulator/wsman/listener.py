@@ -161,6 +161,7 @@ class Listener:
             pass  # the peer went away, or was sent away
         finally:
             connection.close()
+            connection.release()
             with self._lock:
                 self._connections.discard(connection)
 
@@ -195,11 +196,15 @@ class _Connection:
             self._http.start_next_cycle()
 
     def close(self) -> bool:
+        """End it for both sides; its own thread wakes up from whatever it waits for."""
         self._closed.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
         return True
+
+    def release(self) -> None:
+        """Give the descriptor back: by its own thread, or that would wait on the next owner of the number."""
+        self._socket.close()
 
     def close_if_idle(self) -> bool:
         """Close unless a request is in work; whoever has its answer whole may count on being idle."""
