@@ -6,6 +6,7 @@ from typing import Final
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
@@ -20,6 +21,8 @@ from dhcp_failover_exporter.web.reload import Reload
 from dhcp_failover_exporter.web.scrape import Scrape
 
 STATIC: Final = Path(__file__).with_name("static")
+# For what people look at; the exposition has a faster one of its own.
+COMPRESSED: Final = [Middleware(GZipMiddleware, compresslevel=1)]
 
 
 def create_app(engine: Engine, own: OwnMetrics, reload: Reload, clock: Clock | None = None) -> Starlette:
@@ -31,17 +34,17 @@ def create_app(engine: Engine, own: OwnMetrics, reload: Reload, clock: Clock | N
     scrape, operation, page = Scrape(engine, own, clock), Operation(engine, reload), Page(engine, clock)
     return Starlette(
         routes=[
-            Route("/", page.overview),
-            Route("/relationship", page.relationship),
+            Route("/", page.overview, middleware=COMPRESSED),
+            Route("/relationship", page.relationship, middleware=COMPRESSED),
             Route("/metrics", scrape.metrics),
             Route("/probe", scrape.probe),
             Route("/config", operation.config),
             Route("/-/healthy", operation.healthy),
             Route("/-/ready", operation.ready),
             Route("/-/reload", operation.reload, methods=["POST"]),
-            Route("/api/v1/pairs", page.api_pairs),
-            Route("/api/v1/servers", page.api_servers),
-            Route("/api/v1/relationships", page.api_relationships),
+            Route("/api/v1/pairs", page.api_pairs, middleware=COMPRESSED),
+            Route("/api/v1/servers", page.api_servers, middleware=COMPRESSED),
+            Route("/api/v1/relationships", page.api_relationships, middleware=COMPRESSED),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[Middleware(SecurityHeaders), Middleware(NoRequestBodies)],

@@ -48,7 +48,7 @@ class Filter:
         """Whether the pair stays."""
         if self.problems_only and pair.severity == "ok":
             return False
-        return self.text.casefold() in words.of_pair(pair)
+        return not self.text or self.text.casefold() in words.of_pair(pair)
 
 
 class Page:

@@ -8,6 +8,7 @@ All times are epoch seconds, all durations seconds, ratios 0 to 1.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from ipaddress import IPv4Network
 from typing import Final, TypeVar
 
@@ -512,6 +513,7 @@ def _usage(scope: ScopeView) -> float:
     return -1.0 if scope.pool is None or scope.pool.usage_ratio is None else scope.pool.usage_ratio
 
 
+@lru_cache(maxsize=1 << 16)
 def _cidr(scope_id: str, mask: str | None) -> str:
     try:
         return str(IPv4Network(f"{scope_id}/{mask}"))
