@@ -1,7 +1,7 @@
 """The PowerShell function against a real grammar, and against the rules that the contract sets for it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import tree_sitter_powershell
@@ -10,6 +10,8 @@ from tree_sitter import Language, Node, Parser
 from dhcp_failover_exporter.collector import CONTRACT_VERSION, FUNCTION_NAME, SOURCE
 
 PARSER = Parser(Language(tree_sitter_powershell.language()))
+
+Rule = Callable[[str], list[str]]
 
 MODULES = {
     "DhcpServer",
@@ -139,7 +141,38 @@ def positional_arguments(source: str) -> list[str]:
     ]
 
 
-RULES = [
+DOCUMENTED: dict[str, set[str]] = {
+    "Get-DhcpServerv4Failover": set(),
+    "Get-DhcpServerv4Scope": {"-ScopeId"},
+    "Get-DhcpServerv4ScopeStatistics": {"-ScopeId", "-Failover"},
+    "Get-DhcpServerv4Statistics": set(),
+    "Get-DhcpServerSetting": set(),
+    "Get-DhcpServerv4OptionValue": {"-ScopeId", "-All", "-Brief"},
+    "Get-DhcpServerv4Reservation": {"-ScopeId"},
+    "Get-DhcpServerv4ExclusionRange": {"-ScopeId"},
+    "Get-DhcpServerv4Policy": {"-ScopeId"},
+    "Get-DhcpServerv4PolicyIPRange": {"-ScopeId"},
+    "Get-NetFirewallRule": {"-Name", "-PolicyStore"},
+    "Get-NetFirewallPortFilter": {"-PolicyStore"},
+    "Get-CimInstance": {"-ClassName"},
+    "Get-WinEvent": {"-LogName", "-FilterXPath", "-MaxEvents", "-Oldest"},
+    "Get-Service": {"-Name"},
+    "Get-ItemProperty": {"-Path"},
+}
+"""Parameters that we use and that Microsoft documents (learn.microsoft.com/powershell/module/...)."""
+
+
+def undocumented_parameters(source: str) -> list[str]:
+    allowed = {"-ErrorAction", "-ErrorVariable"}
+    return [
+        f"{name} {parameter}"
+        for name, parameters in cmdlet_calls(source)
+        for parameter in parameters
+        if parameter not in allowed | DOCUMENTED.get(name.rpartition("\\")[2], set())
+    ]
+
+
+RULES: list[tuple[Rule, str]] = [
     (syntax_errors, "function Get-DhcpFailoverSnapshot { if ( }"),
     (not_ascii, "# gr\u00fcn"),
     (not_one_function, "function Get-DhcpFailoverSnapshot { }\nfunction Get-Other { }"),
@@ -153,6 +186,7 @@ RULES = [
     (for_the_screen, "Microsoft.PowerShell.Utility\\Format-Table -ErrorAction Stop"),
     (for_the_screen, "Microsoft.PowerShell.Utility\\Write-Host -Object 1 -ErrorAction Stop"),
     (against_the_partner, "DhcpServer\\Get-DhcpServerv4Scope -ComputerName dhcp02 -ErrorAction Stop"),
+    (undocumented_parameters, "DhcpServer\\Get-DhcpServerv4Scope -Scope 10.0.0.0 -ErrorAction Stop"),
     (writing, "DhcpServer\\Remove-DhcpServerv4Scope -ErrorAction Stop"),
     (closed_section_list, "param([ValidateSet('server')] $Section)"),
     (unapproved_verbs, "function Fetch-Scope { }"),
@@ -161,16 +195,16 @@ RULES = [
 
 
 @pytest.mark.parametrize("rule", {rule: None for rule, _ in RULES}, ids=lambda rule: rule.__name__)
-def test_function_keeps_the_rule(rule):
+def test_function_keeps_the_rule(rule: Rule) -> None:
     assert rule(SOURCE) == []
 
 
 @pytest.mark.parametrize(("rule", "violation"), RULES)
-def test_rule_catches_a_violation(rule, violation):
+def test_rule_catches_a_violation(rule: Rule, violation: str) -> None:
     assert rule(violation) != []
 
 
-def test_function_has_the_parameters_of_the_contract():
+def test_function_has_the_parameters_of_the_contract() -> None:
     block = next(nodes(tree(SOURCE), "param_block"))
     assert [text(n) for n in block_variables(block)] == ["$Section", "$ScopeId", "$AfterEvent"]
 
@@ -180,9 +214,9 @@ def block_variables(block: Node) -> Iterator[Node]:
         yield next(child for child in parameter.children if child.type == "variable")
 
 
-def test_documents_carry_the_contract_version():
+def test_documents_carry_the_contract_version() -> None:
     assert f"contract = {CONTRACT_VERSION};" in SOURCE
 
 
-def test_help_names_every_parameter():
+def test_help_names_every_parameter() -> None:
     assert re.findall(r"\.PARAMETER (\w+)", SOURCE) == ["Section", "ScopeId", "AfterEvent"]

@@ -31,6 +31,7 @@ from dhcp_failover_exporter.simulator.windows import (
     unprotected,
 )
 from dhcp_failover_exporter.simulator.windows.errors import Category
+from dhcp_failover_exporter.simulator.windows.network import FAILOVER_PORT
 
 PARSER = Parser(Language(tree_sitter_powershell.language()))
 SECTIONS = (
@@ -238,7 +239,7 @@ def test_both_use_the_same_limits() -> None:
     assert f"$recordsPerDocument = {collector.RECORDS_PER_DOCUMENT}\n" in SOURCE
     assert f"$eventsPerCall = {collector.EVENTS_PER_CALL}\n" in SOURCE
     assert f".AddSeconds({collector.PORT_SECONDS:.0f})" in SOURCE
-    assert f"$Address, {collector.FAILOVER_PORT})" in SOURCE
+    assert f"$Address, {FAILOVER_PORT})" in SOURCE
 
 
 # How the twin, and so the script, behaves

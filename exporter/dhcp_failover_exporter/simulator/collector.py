@@ -662,7 +662,7 @@ class _Run:
             except CmdletError as error:
                 parts.append(None)
                 failures.append(error)
-        data = {
+        data: Record = {
             "ScopeId": scope_id,
             "Scope": _scope_property(scope),
             "Options": parts[0],

@@ -264,7 +264,7 @@ class _Clock:
         return self.time
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(walk=WALKS)
 def test_random_faults_lead_along_legal_ways_and_statistics_add_up(walk: Walk) -> None:
     clock = _Clock()
@@ -298,7 +298,7 @@ def ways(seen: list[States]) -> Iterator[tuple[str, str]]:
             last = state
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(walk=WALKS)
 def test_after_every_walk_a_repaired_pair_returns_to_normal(walk: Walk) -> None:
     clock = _Clock()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dhcp_failover_exporter.simulator.windows import (
+    DhcpServer,
     Exclusion,
     FirewallRule,
     Network,
@@ -72,9 +73,8 @@ def test_replication_restores_a_scope_deleted_on_the_partner(pair: Pair) -> None
     assert SCOPE in [r["ScopeId"] for r in Cmdlets(pair.secondary).get_dhcp_server_v4_scope().records]
 
 
-def relationship(server: object, **changes: object) -> Record:
-    del changes
-    return Cmdlets(server).get_dhcp_server_v4_failover().records[0]  # type: ignore[arg-type, no-any-return]  # a server
+def relationship(server: DhcpServer) -> Record:
+    return Cmdlets(server).get_dhcp_server_v4_failover().records[0]
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ class Cmdlets:
 
     @property
     def computer_name(self) -> str:
-        """$env:COMPUTERNAME."""
+        """[System.Environment]::MachineName."""
         return self.server.identity.name.upper()
 
     @property

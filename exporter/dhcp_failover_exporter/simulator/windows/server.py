@@ -329,7 +329,7 @@ class DhcpServer:
         """Delete a scope on this server only."""
         with self.network.moment() as now:
             scope = self.scopes.pop(scope_id)
-            self.pools.pop(scope_id, None)
+            self.outbound_updates -= self.pools.pop(scope_id).unsent_updates(self)
             self._audit(now, _SCOPE_DELETED, scope)
 
     def add_reservation(self, scope_id: str, reservation: Reservation) -> None:
