@@ -99,9 +99,16 @@ class ProtocolError(PollError):
 
 
 class ContractError(PollError):
-    """The collector's answer is missing or does not have the contract's shape."""
+    """The collector's answer is missing or does not have the contract's shape.
+
+    `error_id` is the FullyQualifiedErrorId where PowerShell gave one for the whole call.
+    """
 
     reason = "contract"
+
+    def __init__(self, text: str, error_id: str | None = None) -> None:
+        super().__init__(text)
+        self.error_id = error_id
 
 
 REASONS: tuple[str, ...] = tuple(kind.reason for kind in PollError.__subclasses__())

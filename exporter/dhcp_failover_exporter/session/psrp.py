@@ -5,6 +5,7 @@ foreign exceptions to `faults`, the meaning of the documents to nobody here.
 """
 
 import math
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -38,6 +39,8 @@ CLOSE_SECONDS: Final = 2.0
 # WinRM refuses less than 60. Long enough for two polls of a slow cadence, short enough for orphans to go.
 IDLE_SECONDS: Final = 120
 RECEIVE_SECONDS: Final = 20
+
+_SHELL_NAMESPACE: Final = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell"
 
 Parameters = Mapping[str, object]
 
@@ -102,6 +105,18 @@ class PsrpSession:
     def interrupt(self) -> None:
         """End a running call at once; for another thread."""
         self._wire.interrupt()
+
+    def memory_megabytes(self) -> float | None:
+        """What the shell holds on the server, as WinRM says; None without a shell, or where it does not say.
+
+        Raises:
+            PollError: no answer within `CLOSE_SECONDS`.
+        """
+        if self._shell is None:
+            return None
+        with self._wire.within(CLOSE_SECONDS), mapped(self._wire):
+            shell = self._wire.wsman.get(_resource(self._settings), selector_set=_selector(self._shell.id))
+        return _megabytes(shell.findtext(f".//{{{_SHELL_NAMESPACE}}}MemoryUsed"))
 
     def close(self) -> None:
         """Delete what is left on the server within `CLOSE_SECONDS`, and disconnect. Raises nothing."""
@@ -212,11 +227,9 @@ class PsrpSession:
                 return
 
     def _delete(self, shell_id: str) -> None:
-        selectors = SelectorSet()
-        selectors.add_option("ShellId", shell_id)
         try:
             with mapped(self._wire):
-                self._wire.wsman.delete(_resource(self._settings), selector_set=selectors)
+                self._wire.wsman.delete(_resource(self._settings), selector_set=_selector(shell_id))
         except (ProtocolError, EndpointDeniedError):
             pass  # gone, or another account's: the idle timeout does the rest
         self._lost.remove(shell_id)
@@ -269,6 +282,7 @@ class _Shell:
     def _run(self, fill: Callable[[PowerShell], object]) -> tuple[list[object], float, float]:
         pipeline = PowerShell(self.pool)
         fill(pipeline)
+        self.pool.pipelines.clear()  # pypsrp keeps those whose connection was lost
         sent = time.time()
         pipeline.begin_invoke()
         self.busy = True
@@ -278,7 +292,7 @@ class _Shell:
         self.busy = False
         self._terminate(pipeline)
         if pipeline.state != PSInvocationState.COMPLETED:
-            raise ContractError(f"{self._wire.server}: {_failure(pipeline)}")
+            raise ContractError(f"{self._wire.server}: {_failure(pipeline)}", _error_id(pipeline))
         return pipeline.output, sent, received
 
     def _terminate(self, pipeline: PowerShell) -> None:
@@ -290,11 +304,16 @@ class _Shell:
             pass
         except PollError:
             self._wire.reset()
-        self.pool.pipelines.pop(pipeline.id, None)
 
 
 def _resource(settings: ServerSettings) -> str:
     return f"http://schemas.microsoft.com/powershell/{settings.configuration_name}"
+
+
+def _selector(shell_id: str) -> SelectorSet:
+    selectors = SelectorSet()
+    selectors.add_option("ShellId", shell_id)
+    return selectors
 
 
 def _parameters(sections: Sequence[str], scopes: Sequence[str], after_event: int | None) -> Parameters:
@@ -320,6 +339,16 @@ def _failure(pipeline: PowerShell) -> str:
     if not pipeline.streams.error:
         return "the pipeline did not complete and says nothing"
     record = pipeline.streams.error[-1]
-    name = str(record.fq_error)
+    name = _error_id(pipeline) or ""
     hint = next((text for part, text in _HINTS.items() if part in name), "the pipeline failed")
     return f"{hint} ({name}, category {record.category}): {' '.join(str(record).split())[:300]}"
+
+
+def _error_id(pipeline: PowerShell) -> str | None:
+    return str(pipeline.streams.error[-1].fq_error) if pipeline.streams.error else None
+
+
+def _megabytes(text: str | None) -> float | None:
+    """Megabytes as WinRM writes them: `58MB`."""
+    figure = re.fullmatch(r"(\d+(\.\d+)?) ?MB", text or "")
+    return float(figure[1]) if figure else None
