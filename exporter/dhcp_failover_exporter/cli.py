@@ -1,10 +1,12 @@
 """The command line: flags, signals, exit codes, and the rooms put together.
 
 Listening and logging are flags, everything else is in the configuration file. Exit codes: 0 after SIGTERM or
-SIGINT, 1 when the address cannot be listened on, 2 for a wrong command line or configuration.
+SIGINT, 1 when the address cannot be listened on, 2 for a wrong command line or configuration. Commands that
+answer a question have exit codes of their own, in their help.
 """
 
 import asyncio
+import json
 import platform
 import signal
 from collections.abc import Callable
@@ -18,7 +20,7 @@ import click
 import structlog
 from starlette.types import ASGIApp
 
-from dhcp_failover_exporter import __version__, config, logs
+from dhcp_failover_exporter import __version__, check, config, logs
 from dhcp_failover_exporter.engine import Engine
 from dhcp_failover_exporter.errors import ConfigurationError
 from dhcp_failover_exporter.session import quiet_libraries
@@ -132,6 +134,33 @@ def demo(listen_address: str) -> None:
         )
 
 
+@main.command("check")
+@click.argument("servers", nargs=-1, metavar="[SERVER]...")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON instead of a table.")
+@click.option(
+    "--report",
+    "report_file",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE",
+    help="Also write what was measured, anonymised, for an issue: builds, error ids, times.",
+)
+@click.pass_context
+def check_command(
+    context: click.Context, servers: tuple[str, ...], *, as_json: bool, report_file: Path | None
+) -> None:
+    """Check the way to every SERVER (default: all), the rights there, and what failover needs.
+
+    Exit codes: 0 all fine, 1 something is to be done, 2 wrong configuration.
+    """
+    settings = _load(_config_file(context))
+    measurements = check.measure_all(settings, _chosen(settings, servers))
+    found = check.findings(measurements)
+    if report_file:
+        _write(report_file, _json(check.report(measurements, __version__)))
+    click.echo(_json(check.document(measurements, found)) if as_json else check.table(measurements, found))
+    context.exit(0 if check.is_fine(found) else 1)
+
+
 def run(
     config_file: Path, listen_address: str, listening_at: Callable[[str], None] = lambda _url: None
 ) -> None:
@@ -163,6 +192,29 @@ def _load(config_file: Path) -> config.Settings:
         for mistake in refused.mistakes:
             click.echo(str(mistake), err=True)
         raise SystemExit(WRONG_CONFIGURATION) from None
+
+
+def _config_file(context: click.Context) -> Path:
+    """The group's flag, for the commands below it."""
+    return Path(context.find_root().params["config_file"])
+
+
+def _chosen(settings: config.Settings, names: tuple[str, ...]) -> tuple[config.ServerSettings, ...]:
+    chosen = [settings.server(name) for name in names] if names else settings.servers
+    if unknown := [name for name in names if settings.server(name) is None]:
+        raise click.UsageError(f"not in the configuration: {', '.join(unknown)}")
+    return tuple(server for server in chosen if server)
+
+
+def _json(document: object) -> str:
+    return json.dumps(document, indent=2)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"cannot write {path}: {error.strerror}") from None
 
 
 def _listen(address: str) -> socket:
