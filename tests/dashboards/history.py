@@ -289,6 +289,13 @@ class OwnFamilies:
         return b"".join([*lines, scrape.encode()])
 
 
+# What the fleet's dashboard asks for a whole time range; all else it asks for now, or of the last hour.
+OVER_TIME: Final = {
+    "dhcp_failover_state",
+    "dhcp_failover_relationship_info",
+    "dhcp_failover_clock_offset_seconds",
+}
+
 _TARGET: Final = f'job="{JOB}",instance="{INSTANCE}"'.encode()
 
 
@@ -298,13 +305,13 @@ def _with_target(text: bytes) -> bytes:
     return re.sub(rb"(?m)^([a-zA-Z_:]+) ", rb"\1{" + _TARGET + b"} ", labelled)
 
 
-def scrape(partners: Sequence[Partner], own: OwnFamilies, at: float, passed: float, wide: bool) -> bytes:
-    """All samples of one scrape with its timestamp; with `wide` off, those about scopes are left out."""
+def scrape(partners: Sequence[Partner], own: OwnFamilies, at: float, passed: float, whole: bool) -> bytes:
+    """All samples of one scrape with its timestamp, or only those `OVER_TIME`."""
     lines = [
         block.lines
         for partner in partners
         for block in publication(partner, at, passed).blocks(at)
-        if wide or "scope" not in block.family.labels
+        if whole or block.family.name in OVER_TIME
     ]
     servers = b"".join(lines).replace(b"{server=", b"{" + _TARGET + b",server=")
     text = servers + _with_target(own.text(at, servers.count(b"\n")))
@@ -316,22 +323,22 @@ def scrape(partners: Sequence[Partner], own: OwnFamilies, at: float, passed: flo
 
 @dataclass(frozen=True)
 class Span:
-    """The moments of all scrapes; scopes are shown every `wide_step` before the last hour, to spare time and disk."""
+    """The moments of all scrapes, and those that are whole: every `whole_step` of the last `whole_hours`."""
 
     end: float
     hours: float
     step: float = 60.0
-    wide_step: float = 60.0
+    whole_step: float = 60.0
+    whole_hours: float = float("inf")
 
     def moments(self) -> Iterator[tuple[float, bool]]:
-        """(when, with scopes)."""
-        began = self.end - self.hours * 3600
-        next_wide = began
-        for number in range(int(self.hours * 3600 / self.step) + 1):
-            at = began + number * self.step
-            wide = at >= next_wide or at > self.end - 3600 - self.step
-            next_wide = at + self.wide_step if wide else next_wide
-            yield at, wide
+        """(when, whole)."""
+        for number in reversed(range(int(self.hours * 3600 / self.step) + 1)):
+            before = number * self.step
+            yield (
+                self.end - before,
+                before % self.whole_step == 0 and before <= self.whole_hours * 3600 + self.whole_step,
+            )
 
 
 def imported(
@@ -343,8 +350,8 @@ def imported(
     for block, moments in itertools.groupby(span.moments(), lambda moment: moment[0] // BLOCK_SECONDS):
         path = folder / f"block-{block:.0f}.om"
         with path.open("wb") as output:
-            for at, wide in moments:
-                text = scrape(partners, own, at, at - span.end + INCIDENT_SECONDS, wide)
+            for at, whole in moments:
+                text = scrape(partners, own, at, at - span.end + INCIDENT_SECONDS, whole)
                 for number in range(replicas):
                     output.write(text.replace(INSTANCE.encode(), f"{number}.{INSTANCE}".encode()))
             output.write(b"# EOF\n")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.dashboards import promql
+from tests.dashboards import history, promql
 
 from dhcp_failover_exporter import failover
 from dhcp_failover_exporter.metrics import CATALOGUE
@@ -314,6 +314,13 @@ def test_queries_are_promql(root: Path, tmp_path: Path, program: Callable[[str],
 
 def _with_durations(query: str) -> str:
     return query.replace("$__rate_interval", "5m").replace("$__range", "6h")
+
+
+def test_the_large_history_has_all_that_the_fleet_asks_over_time(root: Path) -> None:
+    fleet = json.loads((root / "dashboards/dhcp-failover-fleet.json").read_text())
+    targets = [target for panel in panels(fleet) for target in panel.get("targets", ())]
+    asked = [promql.selectors(target["expr"]) for target in targets if target["range"]]
+    assert {selector.metric for found in asked for selector in found} == history.OVER_TIME
 
 
 # --- exceptions -------------------------------------------------------------------------------------------
