@@ -112,7 +112,6 @@ STATE_MAPPINGS: Final = [
     ),
     NO_ANSWER,
 ]
-NO_YES: Final = words({0: ("no", "text"), 1: ("yes", "text")})
 CLOSED_OPEN: Final = words({0: ("closed", "red"), 1: ("open", "green")})
 
 
@@ -156,7 +155,6 @@ class Column:
         colored: the cell takes the value's colour.
         link: where a click on the cell leads.
         width: pixels, None for what is left.
-        hidden: fetched (for a link, or to sort by) and not shown.
     """
 
     source: str
@@ -165,7 +163,6 @@ class Column:
     colored: bool = False
     link: Json | None = None
     width: int | None = None
-    hidden: bool = False
 
     def override(self) -> Json:
         """As Grafana's field override."""
@@ -180,8 +177,6 @@ class Column:
             yield {"id": "links", "value": [self.link]}
         if self.width:
             yield {"id": "custom.width", "value": self.width}
-        if self.hidden:
-            yield {"id": "custom.hidden", "value": True}
 
 
 # --- links ------------------------------------------------------------------------------------------------
