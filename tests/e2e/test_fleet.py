@@ -1,0 +1,201 @@
+"""The real exporter and fleets of simulated servers: hung ones, refused ones, changed ones, large ones."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from dhcp_failover_exporter.simulator.lab import Host, Lab
+from dhcp_failover_exporter.simulator.windows import Cost, Pair, hot_standby, hub, scopes
+from e2e.servers import Exporter, eventually, exporter
+
+pytestmark = pytest.mark.e2e
+
+FAST = {"state": "1s", "pools": "2s", "checks": "10m", "audit": "1h"}
+TIMEOUT_SECONDS = 2.0
+
+
+def pair(number: int, scope_count: int = 2) -> Pair:
+    made = Pair.of(names=(f"a{number:03d}", f"b{number:03d}"), subnet=f"10.250.{number}")
+    members = scopes(scope_count, f"10.{number}.0.0/24")
+    made.relationships = [hot_standby(f"pair {number}", *made.servers, members)]
+    return made
+
+
+@contextlib.contextmanager
+def watched(lab: Lab, folder: Path, **options: object) -> Iterator[Exporter]:
+    configuration = lab.configuration(intervals=FAST, timeout=f"{TIMEOUT_SECONDS:.0f}s", **options)
+    with exporter(configuration, folder) as running:
+        yield running
+
+
+def up(running: Exporter, host: Host) -> float | None:
+    return running.value(f'dhcp_failover_up{{server="{host.name}"}}')
+
+
+def polls(running: Exporter, host: Host) -> float:
+    return running.value(f'dhcp_failover_polls_total{{server="{host.name}"}}') or 0
+
+
+@pytest.mark.parametrize("fault", ["hung", "dripping"])
+def test_a_silent_server_is_down_by_timeout_and_delays_nobody(fault: str, tmp_path: Path) -> None:
+    with Lab([pair(1)]) as lab, watched(lab, tmp_path) as running:
+        sick, well = lab.hosts.values()
+        eventually(lambda: up(running, sick) == up(running, well) == 1, 20, "both are up")
+        sick.break_(fault)
+        started, before = time.monotonic(), polls(running, well)
+        eventually(lambda: up(running, sick) == 0, 10, "the silent server is down")
+        took = time.monotonic() - started
+        assert took < FAST_STATE_SECONDS + TIMEOUT_SECONDS + 1
+        assert running.value(f'dhcp_failover_poll_failed{{server="{sick.name}",reason="timeout"}}') == 1
+        stale = f'dhcp_failover_relationships{{server="{sick.name}"}}'
+        eventually(lambda: running.value(stale) is None, 10, "what the server said before is gone")
+        passed = time.monotonic() - started
+        assert polls(running, well) - before >= passed / FAST_STATE_SECONDS - 2
+        assert up(running, well) == 1
+        sick.mend(fault)
+        eventually(lambda: up(running, sick) == 1, 20, "the server is back")
+
+
+FAST_STATE_SECONDS = 1.0
+
+
+def test_one_wrong_password_is_tried_by_one_of_twenty_servers(tmp_path: Path) -> None:
+    with Lab([pair(number) for number in range(1, 11)]) as lab:
+        right = lab.account
+        for host in lab.hosts.values():
+            host.winrm.replace_accounts([replace(right, password="changed by the domain's administrator")])
+        with watched(lab, tmp_path) as running:
+            eventually(
+                lambda: all(polls(running, host) >= 3 for host in lab.hosts.values()), 30, "three polls each"
+            )
+            refused = sum(sum(host.winrm.refused_logons.values()) for host in lab.hosts.values())
+            assert 1 <= refused <= 3
+            suspended = [line for line in running.metrics().splitlines() if 'reason="suspended"} 1' in line]
+            assert len([line for line in suspended if "poll_failed" in line]) >= 17
+            password = "changed by the domain's administrator"
+            (lab.folder / "password").write_text(password)
+            eventually(
+                lambda: all(up(running, host) == 1 for host in lab.hosts.values()),
+                20,
+                "the new secret is tried",
+            )
+            assert password not in running.logged()
+            assert right.password not in running.logged()
+
+
+def test_probes_of_hung_servers_do_not_delay_a_healthy_one(tmp_path: Path) -> None:
+    with Lab([pair(number) for number in range(1, 12)]) as lab, watched(lab, tmp_path) as running:
+        *hung, well = lab.hosts.values()
+        eventually(lambda: all(up(running, host) == 1 for host in lab.hosts.values()), 30, "all are up")
+        for host in hung:
+            host.break_("hung")
+
+        def probe(host: Host, seconds: float) -> tuple[float, str]:
+            started = time.monotonic()
+            header = {"X-Prometheus-Scrape-Timeout-Seconds": str(seconds)}
+            answer = httpx.get(
+                f"{running.url}probe", params={"target": host.name}, headers=header, timeout=30
+            )
+            assert answer.status_code == httpx.codes.OK
+            return time.monotonic() - started, answer.text
+
+        with ThreadPoolExecutor(101) as clients:
+            sick = [clients.submit(probe, hung[number % len(hung)], 5) for number in range(100)]
+            eventually(
+                lambda: sum(future.running() for future in sick) > 50, 5, "the hung probes are under way"
+            )
+            took, text = clients.submit(probe, well, 5).result()
+            assert took < 2
+            assert f'dhcp_failover_up{{server="{well.name}"}} 1' in text
+            for seconds, answer in (future.result() for future in sick):
+                assert seconds < 6
+                assert "dhcp_failover_up" in answer
+        assert all(len(host.winrm.shells) <= 2 for host in hung)
+
+
+def test_two_scrapers_cost_the_servers_no_more_polls_than_one(tmp_path: Path) -> None:
+    with Lab([pair(1)]) as lab, watched(lab, tmp_path, polling={"enabled": False}) as running:
+        host = next(iter(lab.hosts.values()))
+        done = threading.Event()
+
+        def scrape() -> None:
+            while not done.wait(0.25):
+                httpx.get(f"{running.url}probe", params={"target": host.name}, timeout=30).raise_for_status()
+
+        started = time.monotonic()
+        scrapers = [threading.Thread(target=scrape) for _ in range(2)]
+        for scraper in scrapers:
+            scraper.start()
+        eventually(lambda: polls(running, host) >= 5, 30, "five polls")
+        passed, counted = time.monotonic() - started, polls(running, host)
+        done.set()
+        for scraper in scrapers:
+            scraper.join()
+        assert counted <= passed / (0.8 * FAST_STATE_SECONDS) + 1
+
+
+def test_a_reload_with_one_changed_server_keeps_the_sessions_of_all_others(tmp_path: Path) -> None:
+    with Lab([pair(number) for number in range(1, 26)]) as lab, watched(lab, tmp_path) as running:
+        eventually(lambda: all(up(running, host) == 1 for host in lab.hosts.values()), 60, "all 50 are up")
+        changed, *others = lab.hosts.values()
+        shells = {host.name: host.winrm.shells_opened for host in others}
+        file = tmp_path / "exporter.yml"
+        content = yaml.safe_load(file.read_text())
+        content["servers"][0]["timeout"] = "3s"
+        file.write_text(yaml.safe_dump(content))
+        before = {host.name: polls(running, host) for host in others}
+        assert httpx.post(f"{running.url}-/reload", timeout=10).status_code == httpx.codes.OK
+        eventually(
+            lambda: all(polls(running, host) >= before[host.name] + 2 for host in others), 60, "polled again"
+        )
+        eventually(lambda: changed.winrm.shells_opened == 2, 20, "the changed one has a new session")
+        assert {host.name: host.winrm.shells_opened for host in others} == shells
+        assert len(changed.winrm.shells) == 1
+
+
+def test_state_polls_stay_on_time_while_a_thousand_scopes_are_read(tmp_path: Path) -> None:
+    """10 ms a scope: read in one call, the statistics would hold the server for 10 s."""
+    busy = pair(1, 1000)
+    for server in busy.servers:
+        server.costs["Get-DhcpServerv4ScopeStatistics"] = Cost(per_record_seconds=0.01)
+    with (
+        Lab([busy]) as lab,
+        exporter(lab.configuration(intervals={**FAST, "pools": "15s"}, timeout="20s"), tmp_path) as running,
+    ):
+        collected = (
+            f'dhcp_failover_section_timestamp_seconds{{server="{busy.primary.fqdn}",section="statistics"}}'
+        )
+        eventually(lambda: running.value(collected), 60, "the first statistics, asked for whole")
+        first = running.value(collected)
+        start = lateness(running)
+        eventually(lambda: (running.value(collected) or 0) > (first or 0), 60, "the next, in slices")
+        eventually(lambda: lateness(running)[0] - start[0] >= 30, 60, "thirty polls")
+        count, on_time = (now - then for now, then in zip(lateness(running), start, strict=True))
+        assert on_time / count >= 0.99
+
+
+def lateness(running: Exporter) -> tuple[float, float]:
+    """State polls so far, and those that began within a second of being due."""
+    name = "dhcp_failover_exporter_poll_lateness_seconds"
+    return running.value(f"{name}_count") or 0, running.value(f'{name}_bucket{{le="1.0"}}') or 0
+
+
+def test_a_hub_with_many_partners_is_one_server_in_many_pairs(tmp_path: Path) -> None:
+    network, centre, branches = hub(5)
+    with Lab([Pair(network, centre, branches[0])]) as lab, watched(lab, tmp_path) as running:
+        count = f'dhcp_failover_relationships{{server="{centre.fqdn}"}}'
+        eventually(lambda: running.value(count) == 5, 20, "five relationships")
+        pairs = {
+            line.split('pair="')[1].split('"')[0]
+            for line in running.metrics().splitlines()
+            if 'pair="' in line
+        }
+        assert pairs == {f"{branch.fqdn}|{centre.fqdn}" for branch in branches}

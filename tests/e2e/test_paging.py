@@ -1,0 +1,438 @@
+"""Incident by incident: one page, which names the cause, and one all-clear. All at once, on one stage."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+import httpx
+import pytest
+
+from dhcp_failover_exporter.simulator.lab import Host
+from dhcp_failover_exporter.simulator.windows import (
+    Pace,
+    Pair,
+    Population,
+    Reservation,
+    Setup,
+    Timing,
+    hot_standby,
+    load_balance,
+    scopes,
+    unprotected,
+)
+from e2e.servers import eventually
+from e2e.stage import (
+    CHECKS_SECONDS,
+    EVALUATION_SECONDS,
+    FACTOR,
+    POOLS_SECONDS,
+    SCRAPE_SECONDS,
+    STATE_SECONDS,
+    Stage,
+    stage,
+)
+
+pytestmark = pytest.mark.e2e
+
+MCLT_SECONDS = 12.0
+SILENCE_SECONDS = 3.0
+MINUTE = 60 * FACTOR
+PACE = Pace(contact=1.0, silence=SILENCE_SECONDS, mclt=MCLT_SECONDS)
+USUAL = Setup(pace=PACE)
+# From a change that can be read to the webhook, beside `for`: every interval in full, and group_wait.
+WAY_SECONDS = STATE_SECONDS + SCRAPE_SECONDS + 2 * EVALUATION_SECONDS + 0.5 * MINUTE
+# What this machine may be late by, with everything on two processors.
+SLACK_SECONDS = 6.0
+RULE_IN = "Microsoft-Windows-DHCP-Failover-TCP-In"
+
+
+@dataclass
+class Scene:
+    """One pair on the stage and the clock of its incident."""
+
+    stage: Stage
+    made: Pair
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def primary(self) -> Host:
+        return self.stage.lab.hosts[self.made.primary.fqdn]
+
+    @property
+    def secondary(self) -> Host:
+        return self.stage.lab.hosts[self.made.secondary.fqdn]
+
+    @property
+    def pair(self) -> str:
+        return f"{self.primary.name}|{self.secondary.name}"
+
+    def paged(self, *names: str, within: float = 60, receiver: str = "pager") -> str:
+        """Wait for these alerts about the pair; everything that they tell."""
+        notification = self.stage.paged(self.pair, *names, receiver=receiver, within=within)
+        texts = [notification.text(name) for name in names]
+        for name, text in zip(names, texts, strict=True):
+            assert self.pair in text or self.primary.name in text or self.secondary.name in text, text
+            assert f"/DhcpFailover{name}.md" in text
+        return "\n".join(texts)
+
+    def one_page(self) -> None:
+        """What is over is said once, and there was one page in all."""
+        self.stage.resolved(self.pair)
+        assert self.stage.receiver.pages("pager", self.pair) == 1
+
+    def no_page(self) -> None:
+        assert self.stage.receiver.pages("pager", self.pair) == 0
+
+    def passed(self) -> float:
+        return time.monotonic() - self.began
+
+
+Play = Callable[[Scene], None]
+
+
+@dataclass(frozen=True)
+class Incident:
+    """A pair of two relationships as the incident needs it, and what happens to it."""
+
+    play: Play
+    setup: Setup = USUAL
+    network: int = 24
+
+    def pair(self, number: int) -> Pair:
+        name = self.play.__name__.replace("_", "-")
+        made = Pair.of(names=(f"{name}1", f"{name}2"), subnet=f"10.250.{number}")
+        made.relationships = [
+            load_balance(
+                f"{name} shared",
+                *made.servers,
+                scopes(2, f"10.{number}.0.0/{self.network}"),
+                setup=self.setup,
+            ),
+            hot_standby(
+                f"{name} standby",
+                *made.servers,
+                scopes(2, f"10.{number}.128.0/{self.network}"),
+                reserve=30,
+                setup=self.setup,
+            ),
+        ]
+        for relationship in made.relationships:
+            for end in relationship.ends:
+                relationship.set_parameters(end, shared_secret="shared")
+        return made
+
+
+INCIDENTS: dict[str, Incident] = {}
+
+
+def incident(setup: Setup = USUAL, network: int = 24) -> Callable[[Play], Play]:
+    def register(play: Play) -> Play:
+        INCIDENTS[play.__name__] = Incident(play, setup, network)
+        return play
+
+    return register
+
+
+# --- what stops a pair from protecting its clients --------------------------------------------------------
+
+
+@incident()
+def port_into_secondary_blocked(scene: Scene) -> None:
+    scene.secondary.break_("port_blocked")
+    scene.paged("CommunicationInterrupted", receiver="chat", within=30)
+    text = scene.paged("CommunicationInterrupted")
+    assert scene.passed() < SILENCE_SECONDS + MCLT_SECONDS + 2 * MINUTE + WAY_SECONDS + SLACK_SECONDS
+    assert f"{scene.primary.name} cannot reach {scene.secondary.name} on TCP 647" in text
+    assert "port-into-secondary-blocked shared" in text
+    scene.secondary.mend("port_blocked")
+    scene.one_page()
+
+
+@incident()
+def port_into_primary_blocked(scene: Scene) -> None:
+    """The direction that carries nothing: seen, and no reason to call anybody."""
+    scene.primary.break_("port_blocked")
+    reachable = f'dhcp_failover_partner_reachable{{server="{scene.secondary.name}"}}'
+    eventually(lambda: scene.stage.prometheus.value(reachable) == 0, 30, "the secondary cannot connect")
+    scene.stage.state(scene.primary, "Normal")
+    assert scene.stage.prometheus.value(reachable.replace(scene.secondary.name, scene.primary.name)) == 1
+    time_for_a_warning()
+    scene.primary.mend("port_blocked")
+    scene.no_page()
+    assert scene.stage.receiver.sent("chat", scene.pair) == []
+
+
+@incident(Setup(pace=replace(PACE, mclt=8.0)))
+def partner_dead(scene: Scene) -> None:
+    """Escalates in one page, and opens no new one while the partner waits for its MCLT."""
+    scene.secondary.break_("host_down")
+    scene.paged("CommunicationInterrupted")
+    scene.primary.break_("partner_down_forced")
+    scene.paged("PartnerDown")
+    scene.secondary.mend("host_down")
+    scene.stage.state(scene.secondary, "RecoverWait")
+    entered = time.monotonic()
+    scene.stage.state(scene.secondary, "Normal")
+    assert time.monotonic() - entered > 8.0 - 1
+    scene.one_page()
+    history = scene.stage.prometheus.query(
+        f'count_over_time(dhcp_failover_state{{server="{scene.secondary.name}",state="RecoverWait"}}[2m]) > 0'
+    )
+    assert history, "RecoverWait was seen"
+
+
+@incident(Setup(pace=replace(PACE, state_switch=6.0)))
+def partner_dead_and_taken_over(scene: Scene) -> None:
+    scene.secondary.break_("host_down")
+    scene.paged("PartnerDown")
+    assert scene.passed() < SILENCE_SECONDS + 6.0 + WAY_SECONDS + SLACK_SECONDS
+    up = f'dhcp_failover_up{{server="{scene.secondary.name}"}}'
+    assert scene.stage.prometheus.value(up) == 0
+    scene.secondary.mend("host_down")
+    scene.stage.state(scene.secondary, "Normal", within=60)
+    scene.one_page()
+
+
+@incident(Setup(pace=replace(PACE, mclt=6.0, state_switch=4.0)))
+def stuck_in_recover_wait(scene: Scene) -> None:
+    scene.secondary.break_("host_down")
+    scene.paged("PartnerDown")
+    scene.secondary.mend("host_down")
+    scene.stage.state(scene.secondary, "RecoverWait")
+    for relationship in scene.made.relationships:
+        relationship.secondary.recover_wait_since = math.inf
+    text = scene.paged("RecoverWaitStuck")
+    assert scene.secondary.name in text
+    for relationship in scene.made.relationships:
+        relationship.secondary.recover_wait_since = 0.0
+    scene.one_page()
+
+
+@incident(Setup(pace=replace(PACE, timing=replace(Timing.paced(1.0, SILENCE_SECONDS), update=6.0))))
+def potential_conflict(scene: Scene) -> None:
+    scene.secondary.break_("port_blocked")
+    scene.stage.state(scene.primary, "CommunicationInterrupted")
+    scene.primary.break_("partner_down_forced")
+    scene.secondary.break_("partner_down_forced")
+    scene.paged("PartnerDown")
+    scene.secondary.mend("port_blocked")
+    scene.paged("PotentialConflict")
+    scene.stage.state(scene.primary, "Normal", within=60)
+    scene.one_page()
+
+
+@incident(Setup(pace=PACE, population=Population(clients=9, stay_seconds=6.0, away_seconds=3.0)), network=28)
+def pool_running_dry(scene: Scene) -> None:
+    scene.primary.break_("host_down")
+    text = scene.paged("OwnPoolExhausted")
+    assert scene.secondary.name in text
+    assert f"{scene.primary.name} does not answer the exporter" in text
+    scene.primary.mend("host_down")
+    scene.one_page()
+
+
+@incident(Setup(pace=replace(PACE, timing=replace(Timing.paced(1.0, SILENCE_SECONDS), update=4.0))))
+def partner_down_forced_while_partner_lives(scene: Scene) -> None:
+    scene.secondary.break_("port_blocked")
+    scene.stage.state(scene.primary, "CommunicationInterrupted")
+    scene.primary.break_("partner_down_forced")
+    scene.paged("PartnerDown", "PartnerDownWhilePartnerServes")
+    scene.secondary.mend("port_blocked")
+    scene.stage.state(scene.primary, "PotentialConflict")
+    scene.stage.state(scene.primary, "Normal", within=60)
+    scene.one_page()
+
+
+@incident()
+def service_stopped(scene: Scene) -> None:
+    scene.secondary.break_("service_stopped")
+    text = scene.paged("ServiceDown")
+    assert scene.passed() < 5 * MINUTE + WAY_SECONDS + SLACK_SECONDS
+    assert scene.secondary.name in text
+    scene.secondary.mend("service_stopped")
+    scene.one_page()
+
+
+@incident()
+def reboot_of_five_minutes(scene: Scene) -> None:
+    scene.secondary.break_("host_down")
+    eventually(lambda: scene.passed() > 5 * MINUTE, 30, "five minutes at the stage's pace")
+    scene.secondary.mend("host_down")
+    scene.stage.state(scene.secondary, "Normal")
+    scene.stage.state(scene.primary, "Normal")
+    time_for_a_warning()
+    scene.no_page()
+
+
+# --- what State does not tell -----------------------------------------------------------------------------
+
+
+@incident()
+def firewall_rule_disabled(scene: Scene) -> None:
+    scene.secondary.break_("firewall_rule_off")
+    text = scene.paged("CommunicationInterrupted")
+    assert f"Firewall rule {RULE_IN} on {scene.secondary.name}" in text
+    assert f"{scene.primary.name} cannot reach {scene.secondary.name} on TCP 647" in text
+    scene.secondary.mend("firewall_rule_off")
+    scene.one_page()
+
+
+@incident()
+def clocks_apart(scene: Scene) -> None:
+    scene.secondary.break_("clock_apart")
+    offset = f'dhcp_failover_clock_offset_seconds{{server="{scene.secondary.name}"}}'
+    eventually(lambda: (scene.stage.prometheus.value(offset) or 0) > 80, 20, "the clock is in the metrics")
+    assert scene.passed() < 2 * STATE_SECONDS + SCRAPE_SECONDS + SLACK_SECONDS
+    scene.paged("ClockSkew")
+    assert scene.passed() < 2 * STATE_SECONDS + MINUTE + WAY_SECONDS + SLACK_SECONDS
+    scene.stage.state(scene.primary, "Normal")
+    scene.secondary.mend("clock_apart")
+    scene.one_page()
+
+
+@incident()
+def not_authorized(scene: Scene) -> None:
+    scene.primary.break_("not_authorized")
+    text = scene.paged("ServerNotAuthorized")
+    assert scene.passed() < CHECKS_SECONDS + 2 * MINUTE + WAY_SECONDS + SLACK_SECONDS
+    assert scene.primary.name in text
+    scene.primary.mend("not_authorized")
+    scene.one_page()
+
+
+@incident()
+def reservation_on_one_partner(scene: Scene) -> None:
+    scope = next(iter(scene.made.primary.scopes))
+    reserved = Reservation(f"{scope.rpartition('.')[0]}.200", "00-15-5d-00-00-01")
+    scene.made.primary.add_reservation(scope, reserved)
+    prints = f'count(count_values("print", dhcp_failover_scope_config_fingerprint{{scope="{scope}",part="reservations"}}))'
+    eventually(
+        lambda: scene.stage.prometheus.value(prints) == 2, 45, "one audit shows the drift, by scope and part"
+    )
+    text = scene.paged("ConfigurationDrift", receiver="chat", within=90)
+    assert "reservations of 1 scope" in text
+    scene.made.primary.replicate("reservation-on-one-partner shared")
+    scene.stage.resolved(scene.pair, receiver="chat")
+    assert scene.stage.prometheus.value(prints) == 1
+    scene.no_page()
+
+
+@incident()
+def replicated_within_half_an_hour(scene: Scene) -> None:
+    scope = next(iter(scene.made.primary.scopes))
+    reserved = Reservation(f"{scope.rpartition('.')[0]}.200", "00-15-5d-00-00-01")
+    scene.made.primary.add_reservation(scope, reserved)
+    eventually(lambda: scene.passed() > 30 * MINUTE, 60, "half an hour at the stage's pace")
+    scene.made.primary.replicate("replicated-within-half-an-hour shared")
+    eventually(lambda: scene.passed() > 95 * MINUTE, 90, "longer than drift may last")
+    assert scene.stage.receiver.sent("chat", scene.pair) == []
+
+
+@incident()
+def scope_outside_failover(scene: Scene) -> None:
+    unprotected(scene.made.primary, scopes(1, "10.240.0.0/24", name="Forgotten"))
+    text = scene.paged("ScopeUnprotected", receiver="chat", within=70)
+    assert scene.primary.name in text
+    scene.made.primary.remove_scope("10.240.0.0")
+    scene.stage.resolved(scene.pair, receiver="chat")
+    scene.no_page()
+
+
+@incident()
+def parameters_differ(scene: Scene) -> None:
+    name = "parameters-differ shared"
+    scene.made.primary.set_failover_parameters(name, mclt_seconds=2 * MCLT_SECONDS)
+    assert "MaxClientLeadTime" in scene.paged("ParametersDiffer", receiver="chat")
+    scene.made.primary.set_failover_parameters(name, mclt_seconds=MCLT_SECONDS)
+    scene.stage.resolved(scene.pair, receiver="chat")
+    scene.no_page()
+
+
+@incident(Setup(pace=PACE, population=Population(clients=20, stay_seconds=5.0, away_seconds=5.0)))
+def binding_updates_rejected(scene: Scene) -> None:
+    pools = list(scene.made.primary.pools.values())
+    for pool in pools:
+        pool.refuses_updates = "the address is in no pool"
+    scene.paged("BindingUpdatesRejected", receiver="chat")
+    for pool in pools:
+        pool.refuses_updates = None
+    scene.stage.resolved(scene.pair, receiver="chat")
+    scene.no_page()
+
+
+def time_for_a_warning() -> None:
+    """As long as a warning would have needed to come."""
+    came = time.monotonic()
+    wanted = 10 * MINUTE + POOLS_SECONDS + WAY_SECONDS
+    eventually(lambda: time.monotonic() - came > wanted, wanted + 10, "no warning came")
+
+
+# --- the stage --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def played(
+    program: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[None]]]:
+    """Every incident at once; each future is one incident from its fault to its all-clear."""
+    pairs = {name: each.pair(number) for number, (name, each) in enumerate(INCIDENTS.items(), 1)}
+    with (
+        stage(list(pairs.values()), program, tmp_path_factory.mktemp("stage")) as ready,
+        ThreadPoolExecutor(len(INCIDENTS)) as threads,
+    ):
+        started = time.monotonic()
+        futures = {
+            name: threads.submit(each.play, Scene(ready, pairs[name])) for name, each in INCIDENTS.items()
+        }
+        for future in futures.values():
+            future.exception()
+        print(f"all incidents took {time.monotonic() - started:.0f} s")
+        assert time.monotonic() - started < 120
+        yield futures
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("name", INCIDENTS)
+def test_incident(name: str, played: dict[str, Future[None]]) -> None:
+    played[name].result()
+
+
+@pytest.mark.timeout(120)
+def test_a_refused_credential_is_one_page_about_the_credential(
+    program: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    pairs = [Incident(port_into_secondary_blocked).pair(1)]
+    with stage(pairs, program, tmp_path_factory.mktemp("stage")) as ready:
+        for host in ready.lab.hosts.values():
+            host.break_("wrong_password")
+        page = ready.paged("", "CredentialRefused")
+        assert "lab" in page.text("CredentialRefused")
+        unreachable = time.monotonic() + 10 * MINUTE + WAY_SECONDS
+        eventually(lambda: time.monotonic() > unreachable, 60, "time for other alerts")
+        for host in ready.lab.hosts.values():
+            host.mend("wrong_password")
+        assert httpx.post(f"{ready.exporter.url}-/reload", timeout=10).status_code == httpx.codes.OK
+        ready.resolved("")
+        assert ready.receiver.pages("pager", "") == 1
+        names = {name for each in ready.receiver.notifications for name in each.firing}
+        assert names == {"CredentialRefused"}
+
+
+@pytest.mark.timeout(120)
+def test_a_killed_exporter_is_one_page_and_no_all_clear_for_others(
+    program: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    pairs = [Incident(partner_dead_and_taken_over, Setup(pace=replace(PACE, state_switch=4.0))).pair(1)]
+    with stage(pairs, program, tmp_path_factory.mktemp("stage")) as ready:
+        scene = Scene(ready, pairs[0])
+        scene.secondary.break_("host_down")
+        scene.paged("PartnerDown")
+        ready.exporter.running.kill()
+        ready.paged("", "ExporterDown")
+        held = time.monotonic() + 10 * MINUTE
+        eventually(lambda: time.monotonic() > held, 60, "time for a false all-clear")
+        assert ready.receiver.pages("pager", "") == 1
+        assert ready.receiver.pages("pager", scene.pair) == 1
+        assert ready.receiver.sent("pager", scene.pair)[-1].firing >= {"PartnerDown"}
