@@ -15,6 +15,7 @@ from tree_sitter import Language, Node, Parser
 from dhcp_failover_exporter.collector import SOURCE
 from dhcp_failover_exporter.simulator import collector
 from dhcp_failover_exporter.simulator.collector import Collector
+from dhcp_failover_exporter.simulator.documents import json_text
 from dhcp_failover_exporter.simulator.windows import (
     CmdletError,
     Network,
@@ -379,6 +380,23 @@ def test_disabled_rule_is_found_where_the_active_store_leaves_it_out(pair: Pair)
     assert rules["Microsoft-Windows-DHCP-Failover-TCP-In"]["Present"] is False
 
 
+def test_missing_module_is_said_by_every_section_that_needs_it(pair: Pair) -> None:
+    pair.primary.oddities.has_dhcp_module = False
+    answers = {document["section"]: document for document in ask(pair.primary, *SECTIONS)}
+    assert answers["scopes"]["error"]["id"] == "CouldNotAutoLoadModule"
+    assert answers["server"]["data"]["ServiceStatus"] == "Running"
+
+
+def test_constrained_language_costs_the_ports_only(pair: Pair) -> None:
+    caller = SimpleNamespace(**{**vars(CALLER), "endpoint": SimpleNamespace(language="ConstrainedLanguage")})
+    run = Collector(pair.primary, sleep=lambda _: None)
+    answers = [
+        json.loads(each) for each in run.invoke(collector.COMMAND, {"Section": list(SECTIONS)}, caller)
+    ]
+    assert [each["section"] for each in answers if "error" in each] == ["ports"]
+    assert answers[0]["data"]["LanguageMode"] == "ConstrainedLanguage"
+
+
 def test_another_function_is_not_known(pair: Pair) -> None:
     with pytest.raises(CmdletError) as raised:
         list(Collector(pair.primary).invoke("Get-Process", {}, CALLER))
@@ -402,7 +420,7 @@ def test_another_function_is_not_known(pair: Pair) -> None:
     ],
 )
 def test_json_is_ascii_and_culture_free(value: object, expected: str) -> None:
-    assert collector.json_text(value) == expected
+    assert json_text(value) == expected
 
 
 def test_error_with_a_message_in_another_language_keeps_its_scope(pair: Pair) -> None:

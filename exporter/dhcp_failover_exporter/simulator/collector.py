@@ -4,15 +4,21 @@ It follows the script part by part, under the script's own names, so that the tw
 a test can compare them. Where the script calls a cmdlet, this asks the model and takes as long as that says.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
 from fnmatch import fnmatchcase
 from typing import Any, Final, Protocol
 
+from dhcp_failover_exporter.simulator.documents import (
+    json_text,
+    lease_seconds,
+    seconds_or_none,
+    text_list,
+    text_or_none,
+    texts,
+    utc_text,
+)
 from dhcp_failover_exporter.simulator.windows.cmdlets import (
     CURRENT_VERSION_KEY,
     POLICIES_KEY,
@@ -104,9 +110,7 @@ class Collector:
         run = _Run(cmdlets, self._pause(caller), _language(caller.endpoint.language))
         after = int(str(parameters.get("AfterEvent", -1)))
         try:
-            yield from run.snapshot(
-                _texts(parameters.get("Section")), _texts(parameters.get("ScopeId")), after
-            )
+            yield from run.snapshot(texts(parameters.get("Section")), texts(parameters.get("ScopeId")), after)
         except _StoppedError:
             return
 
@@ -125,82 +129,14 @@ def _language(mode: str) -> str:
     return "FullLanguage" if mode == "NoLanguage" else mode
 
 
-def _texts(value: object) -> list[str]:
-    if value is None:
-        return []
-    return [str(item) for item in value] if isinstance(value, list | tuple) else [str(value)]
-
-
-# JSON
-
-
-def json_string(text: str) -> str:
-    """ConvertTo-JsonString: what is not plain ASCII becomes an escape per UTF-16 unit."""
-    escaped = re.sub(r"[^ !#-\[\]-~]", lambda match: _units(match.group()), text)
-    return f'"{escaped}"'
-
-
-def _units(character: str) -> str:
-    raw = character.encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{raw[n] << 8 | raw[n + 1]:04x}" for n in range(0, len(raw), 2))
-
-
-def json_number(number: float) -> str:
-    """ConvertTo-JsonNumber: at most six decimals, no exponent, null for NaN."""
-    decimal = Decimal(repr(number))
-    if not decimal.is_finite():
-        return "null"
-    text = f"{decimal.quantize(Decimal('0.000001'), ROUND_HALF_UP):f}".rstrip("0").rstrip(".")
-    return "0" if text in {"", "-0"} else text
-
-
-def json_text(value: object) -> str:
-    """ConvertTo-JsonText."""
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)
-    if isinstance(value, str):
-        return json_string(value)
-    if isinstance(value, dict):
-        return "{" + ",".join(f'"{name}":{json_text(item)}' for name, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(json_text, value)) + "]"
-    if isinstance(value, int):
-        return str(value)
-    return json_number(float(str(value)))
-
-
-# Typed values
-
-
-def _text(value: object) -> str | None:
-    return None if value in {None, ""} else str(value)
-
-
-def _text_list(value: object) -> list[str]:
-    return [text for text in _texts(value) if text]
-
-
-def _second(duration: object) -> float | None:
-    return duration.total_seconds() if isinstance(duration, timedelta) else None
-
-
-def _lease_second(duration: object) -> float | None:
-    seconds = _second(duration)
-    return None if seconds is None or seconds < 0 or seconds >= 4_294_967_295 else seconds  # noqa: PLR2004 - unlimited
-
-
-def _utc_text(time: object) -> str | None:
-    return f"{time:%Y-%m-%dT%H:%M:%S.%f}0Z" if isinstance(time, datetime) else None
-
-
 # Errors
 
 
 def _failure(error: CmdletError) -> Record:
     return {
-        "id": _text(error.fully_qualified_error_id),
+        "id": text_or_none(error.fully_qualified_error_id),
         "category": error.category,
-        "message": _text(error.message),
+        "message": text_or_none(error.message),
     }
 
 
@@ -232,7 +168,7 @@ def _performance_counter(instance: Record, pattern: str) -> object:
 
 
 def _covers_failover_port(local_port: object) -> bool:
-    for port in _texts(local_port):
+    for port in texts(local_port):
         span = re.fullmatch(r"(\d+)-(\d+)", port)
         if port == str(FAILOVER_PORT) or (span and int(span[1]) <= FAILOVER_PORT <= int(span[2])):
             return True
@@ -245,45 +181,45 @@ def _firewall_record(name: str, rule: Record | None, local_port: object) -> Reco
         "Name": name,
         "Present": rule is not None,
         "Enabled": rule["Enabled"] == "True" if rule is not None else None,
-        "Direction": _text(known.get("Direction")),
-        "Action": _text(known.get("Action")),
-        "Profile": _text(known.get("Profile")),
-        "LocalPort": _text_list(local_port),
-        "PolicyStoreSourceType": _text(known.get("PolicyStoreSourceType")),
+        "Direction": text_or_none(known.get("Direction")),
+        "Action": text_or_none(known.get("Action")),
+        "Profile": text_or_none(known.get("Profile")),
+        "LocalPort": text_list(local_port),
+        "PolicyStoreSourceType": text_or_none(known.get("PolicyStoreSourceType")),
     }
 
 
 def _option_record(option: Record) -> Record:
     return {
         "OptionId": option["OptionId"],
-        "Type": _text(option["Type"]),
-        "Value": _text_list(option["Value"]),
-        "VendorClass": _text(option["VendorClass"]),
-        "UserClass": _text(option["UserClass"]),
-        "PolicyName": _text(option["PolicyName"]),
+        "Type": text_or_none(option["Type"]),
+        "Value": text_list(option["Value"]),
+        "VendorClass": text_or_none(option["VendorClass"]),
+        "UserClass": text_or_none(option["UserClass"]),
+        "PolicyName": text_or_none(option["PolicyName"]),
     }
 
 
 def _range_record(span: Record) -> Record:
-    return {"StartRange": _text(span["StartRange"]), "EndRange": _text(span["EndRange"])}
+    return {"StartRange": text_or_none(span["StartRange"]), "EndRange": text_or_none(span["EndRange"])}
 
 
 def _scope_property(scope: Record) -> Record:
     return {
-        "Name": _text(scope["Name"]),
-        "Description": _text(scope["Description"]),
-        "SubnetMask": _text(scope["SubnetMask"]),
-        "StartRange": _text(scope["StartRange"]),
-        "EndRange": _text(scope["EndRange"]),
-        "SuperscopeName": _text(scope["SuperscopeName"]),
-        "State": _text(scope["State"]),
-        "Type": _text(scope["Type"]),
-        "LeaseDuration": _lease_second(scope["LeaseDuration"]),
+        "Name": text_or_none(scope["Name"]),
+        "Description": text_or_none(scope["Description"]),
+        "SubnetMask": text_or_none(scope["SubnetMask"]),
+        "StartRange": text_or_none(scope["StartRange"]),
+        "EndRange": text_or_none(scope["EndRange"]),
+        "SuperscopeName": text_or_none(scope["SuperscopeName"]),
+        "State": text_or_none(scope["State"]),
+        "Type": text_or_none(scope["Type"]),
+        "LeaseDuration": lease_seconds(scope["LeaseDuration"]),
         "Delay": scope["Delay"],
         "MaxBootpClients": scope["MaxBootpClients"],
         "ActivatePolicies": scope["ActivatePolicies"],
         "NapEnable": scope["NapEnable"],
-        "NapProfile": _text(scope["NapProfile"]),
+        "NapProfile": text_or_none(scope["NapProfile"]),
     }
 
 
@@ -344,8 +280,8 @@ class _Run:
             "OSVersion": os_version,
             "PSVersion": self.cmdlets.ps_version,
             "LanguageMode": self.language,
-            "ServiceStatus": _text(status),
-            "UtcNow": _utc_text(self.entered),
+            "ServiceStatus": text_or_none(status),
+            "UtcNow": utc_text(self.entered),
         }
         return {"data": data, "errors": errors}
 
@@ -360,23 +296,23 @@ class _Run:
     def relationship_section(self) -> Content:
         data = [
             {
-                "Name": _text(relationship["Name"]),
-                "PartnerServer": _text(relationship["PartnerServer"]),
-                "Mode": _text(relationship["Mode"]),
-                "State": _text(relationship["State"]),
-                "ServerRole": _text(relationship["ServerRole"]),
-                "ServerType": _text(relationship["ServerType"]),
-                "PrimaryServerName": _text(relationship["PrimaryServerName"]),
-                "SecondaryServerName": _text(relationship["SecondaryServerName"]),
-                "PrimaryServerIP": _text(relationship["PrimaryServerIP"]),
-                "SecondaryServerIP": _text(relationship["SecondaryServerIP"]),
+                "Name": text_or_none(relationship["Name"]),
+                "PartnerServer": text_or_none(relationship["PartnerServer"]),
+                "Mode": text_or_none(relationship["Mode"]),
+                "State": text_or_none(relationship["State"]),
+                "ServerRole": text_or_none(relationship["ServerRole"]),
+                "ServerType": text_or_none(relationship["ServerType"]),
+                "PrimaryServerName": text_or_none(relationship["PrimaryServerName"]),
+                "SecondaryServerName": text_or_none(relationship["SecondaryServerName"]),
+                "PrimaryServerIP": text_or_none(relationship["PrimaryServerIP"]),
+                "SecondaryServerIP": text_or_none(relationship["SecondaryServerIP"]),
                 "LoadBalancePercent": relationship["LoadBalancePercent"],
                 "ReservePercent": relationship["ReservePercent"],
-                "MaxClientLeadTime": _second(relationship["MaxClientLeadTime"]),
-                "StateSwitchInterval": _second(relationship["StateSwitchInterval"]),
+                "MaxClientLeadTime": seconds_or_none(relationship["MaxClientLeadTime"]),
+                "StateSwitchInterval": seconds_or_none(relationship["StateSwitchInterval"]),
                 "AutoStateTransition": relationship["AutoStateTransition"],
                 "EnableAuth": relationship["EnableAuth"],
-                "ScopeId": _text_list(relationship["ScopeId"]),
+                "ScopeId": text_list(relationship["ScopeId"]),
             }
             for relationship in self.relationship()
         ]
@@ -393,6 +329,9 @@ class _Run:
             partner = str(relationship["PartnerServer"])
             spelled = partners.get(partner.lower(), (partner, ""))[0]
             partners[partner.lower()] = (spelled, self.partner_address(relationship))
+        if partners and self.language == "ConstrainedLanguage":
+            refusal = "MethodInvocationNotSupportedInConstrainedLanguage"
+            raise CmdletError(refusal, Category.InvalidOperation, "Cannot invoke method.")
         connections = [(name, address, self.cmdlets.connect(address)) for name, address in partners.values()]
         data: list[Record] = []
         waited = 0.0
@@ -418,14 +357,14 @@ class _Run:
         _assert_something_read(scopes, failures)
         data = [
             {
-                "ScopeId": _text(scope["ScopeId"]),
-                "SubnetMask": _text(scope["SubnetMask"]),
-                "Name": _text(scope["Name"]),
-                "State": _text(scope["State"]),
-                "SuperscopeName": _text(scope["SuperscopeName"]),
-                "LeaseDuration": _lease_second(scope["LeaseDuration"]),
-                "StartRange": _text(scope["StartRange"]),
-                "EndRange": _text(scope["EndRange"]),
+                "ScopeId": text_or_none(scope["ScopeId"]),
+                "SubnetMask": text_or_none(scope["SubnetMask"]),
+                "Name": text_or_none(scope["Name"]),
+                "State": text_or_none(scope["State"]),
+                "SuperscopeName": text_or_none(scope["SuperscopeName"]),
+                "LeaseDuration": lease_seconds(scope["LeaseDuration"]),
+                "StartRange": text_or_none(scope["StartRange"]),
+                "EndRange": text_or_none(scope["EndRange"]),
             }
             for scope in scopes
         ]
@@ -447,7 +386,7 @@ class _Run:
         _assert_something_read(statistics, failures)
         data = [
             {
-                "ScopeId": _text(statistic["ScopeId"]),
+                "ScopeId": text_or_none(statistic["ScopeId"]),
                 "AddressesFree": statistic["AddressesFree"],
                 "AddressesInUse": statistic["AddressesInUse"],
                 "PendingOffers": statistic["PendingOffers"],
@@ -486,7 +425,7 @@ class _Run:
             raise refusal
         served, exchanged = statistics or {}, performance or {}
         data = {
-            "ServerStartTime": _utc_text(served.get("ServerStartTime")),
+            "ServerStartTime": utc_text(served.get("ServerStartTime")),
             "Discovers": served.get("Discovers"),
             "Offers": served.get("Offers"),
             "Requests": served.get("Requests"),
@@ -531,9 +470,9 @@ class _Run:
             {
                 "RecordId": record["RecordId"],
                 "Id": record["Id"],
-                "TimeCreated": _utc_text(record["TimeCreated"]),
+                "TimeCreated": utc_text(record["TimeCreated"]),
                 "Level": record["Level"],
-                "Properties": _texts(record["Properties"]),
+                "Properties": texts(record["Properties"]),
             }
             for record in records[:EVENTS_PER_CALL]
         ]
@@ -615,11 +554,11 @@ class _Run:
     def scope_reservation(self, scope_id: str) -> list[Record]:
         return [
             {
-                "IPAddress": _text(reservation["IPAddress"]),
-                "ClientId": _text(reservation["ClientId"]),
-                "Name": _text(reservation["Name"]),
-                "Description": _text(reservation["Description"]),
-                "Type": _text(reservation["Type"]),
+                "IPAddress": text_or_none(reservation["IPAddress"]),
+                "ClientId": text_or_none(reservation["ClientId"]),
+                "Name": text_or_none(reservation["Name"]),
+                "Description": text_or_none(reservation["Description"]),
+                "Type": text_or_none(reservation["Type"]),
             }
             for reservation in self.stop(self.cmdlets.get_dhcp_server_v4_reservation(scope_id))
         ]
@@ -631,20 +570,20 @@ class _Run:
         ranges = self.stop(self.cmdlets.get_dhcp_server_v4_policy_ip_range(scope_id))
         return [
             {
-                "Name": _text(policy["Name"]),
+                "Name": text_or_none(policy["Name"]),
                 "Enabled": policy["Enabled"],
                 "ProcessingOrder": policy["ProcessingOrder"],
-                "Condition": _text(policy["Condition"]),
-                "Description": _text(policy["Description"]),
-                "VendorClass": _text_list(policy["VendorClass"]),
-                "UserClass": _text_list(policy["UserClass"]),
-                "MacAddress": _text_list(policy["MacAddress"]),
-                "ClientId": _text_list(policy["ClientId"]),
-                "Fqdn": _text_list(policy["Fqdn"]),
-                "RelayAgent": _text_list(policy["RelayAgent"]),
-                "CircuitId": _text_list(policy["CircuitId"]),
-                "RemoteId": _text_list(policy["RemoteId"]),
-                "SubscriberId": _text_list(policy["SubscriberId"]),
+                "Condition": text_or_none(policy["Condition"]),
+                "Description": text_or_none(policy["Description"]),
+                "VendorClass": text_list(policy["VendorClass"]),
+                "UserClass": text_list(policy["UserClass"]),
+                "MacAddress": text_list(policy["MacAddress"]),
+                "ClientId": text_list(policy["ClientId"]),
+                "Fqdn": text_list(policy["Fqdn"]),
+                "RelayAgent": text_list(policy["RelayAgent"]),
+                "CircuitId": text_list(policy["CircuitId"]),
+                "RemoteId": text_list(policy["RemoteId"]),
+                "SubscriberId": text_list(policy["SubscriberId"]),
                 "Ranges": [_range_record(each) for each in ranges if each["Name"] == policy["Name"]],
             }
             for policy in policies
@@ -681,7 +620,7 @@ class _Run:
     def configuration_section(self) -> Content:
         scope_ids = list(self.scope_ids)
         if not scope_ids:
-            scope_ids = [scope for each in self.relationship() for scope in _text_list(each["ScopeId"])]
+            scope_ids = [scope for each in self.relationship() for scope in text_list(each["ScopeId"])]
         data: list[Record] = []
         errors: list[Record] = []
         try:
@@ -741,7 +680,7 @@ class _Run:
                 "parts": parts,
                 "elapsed": seconds,
             }
-            document["utc"] = _utc_text(self.cmdlets.utc_now())
+            document["utc"] = utc_text(self.cmdlets.utc_now())
             if "error" in content:
                 document["error"] = content["error"]
             else:

@@ -17,6 +17,7 @@ from dhcp_failover_exporter.simulator.windows.errors import (
     CmdletError,
     access_denied,
     dhcp_error,
+    module_missing,
     outside_failover,
     scope_absent,
     service_unavailable,
@@ -96,6 +97,8 @@ class Cmdlets:
 
     def _refusal(self, name: str, *, of_dhcp: bool) -> CmdletError | None:
         self.server.calls[name] += 1
+        if of_dhcp and not self.server.oddities.has_dhcp_module:
+            return module_missing(name)
         if name in self.rights.denied:
             return _denial(name, self.server.fqdn, of_dhcp=of_dhcp)
         if of_dhcp and not self.server.serving:

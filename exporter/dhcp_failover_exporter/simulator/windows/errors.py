@@ -9,6 +9,7 @@ class Category(IntEnum):
     NotSpecified = 0
     InvalidArgument = 5
     InvalidData = 6
+    InvalidOperation = 7
     ObjectNotFound = 13
     PermissionDenied = 18
     ResourceExists = 20
@@ -45,6 +46,12 @@ def service_unavailable(cmdlet: str, server: str) -> CmdletError:
     return CmdletError(
         f"WIN32 1722,{cmdlet}", Category.NotSpecified, f"Failed to get information from DHCP server {server}."
     )
+
+
+def module_missing(cmdlet: str) -> CmdletError:
+    """What a call of a DhcpServer cmdlet says where the module is not installed."""
+    message = f"The command '{cmdlet}' is in the module 'DhcpServer', but the module could not be loaded."
+    return CmdletError("CouldNotAutoLoadModule", Category.ObjectNotFound, message)
 
 
 def scope_absent(cmdlet: str, scope_id: str, server: str) -> CmdletError:

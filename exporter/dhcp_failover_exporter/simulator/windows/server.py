@@ -93,6 +93,8 @@ class Oddities:
     """What Get-DhcpServerv4Failover says where there is none: "empty", "259", "20115", "20116"."""
     load_balance_of_partner: str = "complement"
     """What the secondary reads for the primary's share x: "complement" (100-x) or "same"."""
+    has_dhcp_module: bool = True
+    """Whether the PowerShell module DhcpServer is installed."""
     first_call_seconds: float = 0.0
     """How much longer the first cmdlet in a new shell takes."""
     active_store_lists_disabled: bool = True
