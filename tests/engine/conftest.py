@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from dhcp_failover_exporter.engine.gate import Gate
 from dhcp_failover_exporter.engine.schedule import Agenda, Targets
 from dhcp_failover_exporter.engine.telemetry import Telemetry
 from dhcp_failover_exporter.engine.worker import Surroundings, Worker
-from dhcp_failover_exporter.errors import AuthError, DeadlineError, PollError
+from dhcp_failover_exporter.errors import AuthError, DeadlineError, PollError, UnreachableError
 from dhcp_failover_exporter.exposition import join
 from dhcp_failover_exporter.failover import Naming
 from dhcp_failover_exporter.session import Answer
@@ -62,6 +63,7 @@ class FakeServer:
     logons: list[float] = field(default_factory=list)
     refusals: list[float] = field(default_factory=list)
     overhead_seconds: float = 0.0
+    clock_offset: float = 0.0
     restarts: int = 0
     opened: int = 0
     closed: int = 0
@@ -106,6 +108,8 @@ class FakeSession:
         server.entered.set()
         if server.hang:
             server.hang.wait(60)
+        if self.interrupted:
+            raise UnreachableError(f"{server.name}: the session is being closed")
         fault = server.fault or next(
             (server.faults[name] for name in sections if name in server.faults), None
         )
@@ -146,12 +150,22 @@ class FakeSession:
         server.opened += 1
         self.hooks.opened("first")
 
+    def _utc(self) -> str:
+        return datetime.fromtimestamp(self.server.clock.now() + self.server.clock_offset, UTC).isoformat()
+
     def _seconds(self, name: str, scopes: Sequence[str]) -> float:
         count = len(scopes) or len(self.server.scopes)
         return self.server.seconds.get(name, 0.01) + count * self.server.scope_seconds.get(name, 0.0)
 
     def _document(self, name: str, scopes: Sequence[str], seconds: float) -> str:
-        envelope = {"contract": 1, "section": name, "part": 1, "parts": 1, "elapsed": seconds}
+        envelope = {
+            "contract": 1,
+            "section": name,
+            "part": 1,
+            "parts": 1,
+            "elapsed": seconds,
+            "utc": self._utc(),
+        }
         if name in self.server.refused_sections:
             error = {"id": "WIN32 5,Get-Something", "category": "PermissionDenied", "message": "denied"}
             return json.dumps({**envelope, "error": error})
@@ -161,7 +175,7 @@ class FakeSession:
         server = self.server
         chosen = scopes or server.scopes
         return {
-            "server": {"ComputerName": server.name, "OSVersion": "10.0", "PSVersion": "5.1"},
+            "server": {"ComputerName": server.name, "PSVersion": "5.1", "UtcNow": self._utc()},
             "relationships": [
                 {"Name": relationship, "PartnerServer": "dhcp02", "State": state, "ScopeId": server.scopes}
                 for relationship, state in server.states.items()

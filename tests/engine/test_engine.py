@@ -56,6 +56,19 @@ def test_every_server_is_polled_and_the_board_keeps_the_files_order(engine_of: C
     assert list(engine.publications()) == ["dhcp03", "dhcp01", "dhcp02"]
 
 
+@pytest.mark.parametrize(("servers", "seconds"), [(1, 0.1), (50, 5.0), (400, 15.0)])
+def test_starts_are_spread_by_the_number_of_servers(stage: Any, servers: int, seconds: float) -> None:
+    spans: list[float] = []
+
+    def jitter(span: float) -> float:
+        spans.append(span)
+        return 0.0
+
+    settings = Settings(servers=tuple(stage.settings(f"dhcp{number:03}") for number in range(servers)))
+    Engine(settings, stage.registry, stage.open_session, stage.clock, jitter)
+    assert spans == [pytest.approx(seconds)] * servers
+
+
 def test_a_server_is_on_the_board_before_it_was_ever_polled(
     engine_of: Callable[..., Engine], stage: Any
 ) -> None:
@@ -102,6 +115,7 @@ def test_stop_cuts_running_calls_short(engine_of: Callable[..., Engine], stage: 
     assert server.entered.wait(SECONDS)
     assert engine.stop(SECONDS)
     assert server.closed == 1
+    assert engine.entries()["dhcp01"].publication.health.failures == {}
 
 
 def test_stop_waits_for_nobody_longer_than_it_may(engine_of: Callable[..., Engine], stage: Any) -> None:

@@ -315,3 +315,19 @@ def test_a_changed_secret_file_brings_all_servers_back_within_seconds(
 
     assert all(worker.entry.publication.health.failure is None for worker in workers)
     assert sum(len(server.refusals) for server in servers) == 1
+
+
+def test_a_worker_that_is_shut_out_looks_at_the_gate_every_few_seconds(
+    stage: Any, password_file: Path
+) -> None:
+    credential = Credential(name="lab", username="lab", password_file=password_file)
+    server = stage.server(password="right")
+    worker = stage.worker(credential=credential, intervals=stage.intervals(state_seconds=300.0))
+
+    def mend() -> None:
+        if stage.clock.seconds > 20:
+            password_file.write_text("right")
+
+    stage.run(worker, seconds=40, each=mend)
+    assert server.refusals == [0.0]
+    assert len(server.logons) == 2

@@ -199,6 +199,24 @@ def test_right_after_a_poll_even_the_slowest_section_gets_its_turn(agenda: Agend
     assert agenda.next(432.0) == Call(("statistics",))
 
 
+def test_only_the_first_call_after_a_poll_may_make_the_next_one_late(agenda: Agenda) -> None:
+    poll(agenda, 10.0)
+    call = agenda.next(10.1)
+    assert call is not None
+    slow = {name: Section(name, elapsed_seconds=14.0 if name == "events" else 0.1) for name in call.sections}
+    agenda.answered(call, slow, 10.1, 24.4)
+    poll(agenda, 25.0)
+    drain(agenda, 25.1)
+    for at in (40.0, 55.0, 70.0):
+        poll(agenda, at)
+    call = agenda.next(70.1)
+    assert call == Call(("ports", "scopes", "counters"))
+    answer(agenda, call, 70.1, 0.1)
+    assert agenda.next(70.2) != Call(("events",))
+    poll(agenda, 85.0)
+    assert agenda.next(85.1) == Call(("events",))
+
+
 def test_brought_forward_is_only_what_was_not_asked_for_since(agenda: Agenda) -> None:
     drain(agenda, 10.0)
     agenda.bring_forward(("ports", "firewall"), 12.0, unless_after=10.0)
@@ -219,6 +237,21 @@ def test_a_failed_slice_ends_the_round_and_the_next_beat_starts_anew(stage: Any)
     collected = agenda.answered(call, {"statistics": Section("statistics", failure=failure)}, 0.2, 0.3)
     assert [it.section.reason for it in collected] == ["dhcp"]
     assert ("statistics",) not in drain(agenda, 1.0)
+
+
+def test_a_slice_that_took_too_long_is_cut_smaller_the_next_time(stage: Any) -> None:
+    agenda = Agenda(stage.settings(sections_enabled=dict.fromkeys(SECTIONS[2:4] + SECTIONS[5:], False)), 0.0)
+    poll(agenda, 0.0)
+    agenda.targets = {"statistics": stage.targets(stage.addresses(1000))}
+    call = agenda.next(0.1)
+    assert call is not None
+    assert len(call.scopes) == 200
+    agenda.failed(call, DeadlineError("late"), 0.1, 10.1)
+    for beat in range(1, 5):
+        poll(agenda, 15.0 * beat)
+    call = agenda.next(60.1)
+    assert call is not None
+    assert len(call.scopes) == 20
 
 
 def test_without_polling_nothing_is_due_until_somebody_asks(stage: Any) -> None:

@@ -327,6 +327,19 @@ def test_a_permission_that_misses_in_the_poll_itself_asks_for_a_new_logon(stage:
     assert server.renewals == 1
 
 
+# --- clocks ---------------------------------------------------------------------------------------------------
+
+
+def test_clocks_are_compared_from_the_second_call_of_a_session_on(stage: Any) -> None:
+    stage.server(clock_offset=90.0)
+    worker = stage.worker()
+    stage.run(worker, seconds=14)
+    assert worker.entry.clock is None
+    stage.run(worker, seconds=15)
+    assert worker.entry.clock is not None
+    assert worker.entry.clock.seconds == pytest.approx(90.0, abs=0.1)
+
+
 # --- without polling ------------------------------------------------------------------------------------------
 
 

@@ -35,8 +35,10 @@ from dhcp_failover_exporter.session import PsrpSession, Session
 
 __all__ = ["Clock", "Engine", "Entry", "Hooks", "OpenSession", "SystemClock"]
 
-# Workers that start together are spread: by so much each, over one interval at most.
-_START_SECONDS_PER_SERVER = 0.25
+# Workers that start together are spread, because each logs on and opens a shell: so much for each of them, up
+# to a quarter of a minute or an interval.
+_START_SECONDS_PER_SERVER = 0.1
+_LONGEST_START_SECONDS = 15.0
 
 
 def open_psrp(settings: ServerSettings, hooks: Hooks) -> Session:
@@ -163,7 +165,8 @@ class Engine:
             runner.stop()
 
     def _agenda(self, server: ServerSettings, settings: Settings, together: list[ServerSettings]) -> Agenda:
-        seconds = min(server.intervals.state_seconds, _START_SECONDS_PER_SERVER * len(together))
+        longest = max(server.intervals.state_seconds, _LONGEST_START_SECONDS)
+        seconds = min(longest, _START_SECONDS_PER_SERVER * len(together))
         first_due = self._clock.monotonic() + self._jitter(seconds)
         return Agenda(server, first_due, polling=settings.polling_enabled)
 
