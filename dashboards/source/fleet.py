@@ -61,25 +61,18 @@ LOST_CONTACT: Final = PAIRS.in_state(equal("state", "CommunicationInterrupted"))
 NOT_KNOWN: Final = PAIRS.in_state(equal("state", "NoState"))
 SEEN: Final = PAIRS.links()
 
+PURPLE: Final = "semi-dark-purple"
+
 # Worst first: (rank, words, colour, PromQL whose series are the relationships it is true of).
 TROUBLES: Final = (
     (100, "conflict: leases in dispute", "dark-red", PAIRS.in_state(CONFLICT)),
     (90, "both partners in PartnerDown", "dark-red", f"count by (pair, relationship) ({PARTNER_DOWN}) == 2"),
-    (
-        80,
-        "no answer from either",
-        "semi-dark-purple",
-        f"{PAIRS.known()} unless on (pair, relationship) {SEEN}",
-    ),
+    (80, "no answer from either", PURPLE, f"{PAIRS.silent()} unless on (pair, relationship) {SEEN}"),
     (70, "partner declared down", "red", PARTNER_DOWN),
     (65, "state not known", "semi-dark-orange", NOT_KNOWN),
     (60, "partners lost contact", "orange", LOST_CONTACT),
-    (
-        55,
-        "no answer from one",
-        "semi-dark-purple",
-        f"{PAIRS.known()} unless on (server, relationship) {SEEN}",
-    ),
+    (58, "gone from a server", "orange", PAIRS.gone()),
+    (55, "no answer from one", PURPLE, PAIRS.silent()),
     (50, "recovering: one is silent", "blue", PAIRS.in_state(RECOVERING)),
     (45, "in transition", "light-blue", PAIRS.in_state(NOT_NORMAL)),
     (40, "TCP 647 closed", "orange", PAIRS.ports(" == 0")),

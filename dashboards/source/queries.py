@@ -67,6 +67,11 @@ PRIMARY: Final = equal("server_type", "primary")
 SECONDARY: Final = equal("server_type", "secondary")
 
 
+# A worker that hangs leaves its last section_success behind: `up` knows.
+_RELATIONSHIPS: Final = per_server(series("section_success", equal("section", "relationships")))
+ANSWERED: Final = f"({_RELATIONSHIPS} == 1 and on (server) {per_server(series('up'))} == 1)"
+
+
 @dataclass(frozen=True)
 class Pairs:
     """The pairs chosen above, by their matcher: `pair=~"$pair"` of several, `pair="$pair"` of one."""
@@ -81,9 +86,19 @@ class Pairs:
         """1 for each (server, relationship, pair) of which there is fresh news."""
         return per_server(self.info(*matchers), "relationship", "pair", *labels)
 
-    def known(self, *matchers: str) -> str:
+    def known(self) -> str:
         """The same, of which there was news in the last hour."""
-        return per_server(f"last_over_time({self.info(*matchers)}[{KNOWN}])", "relationship", "pair")
+        return per_server(f"last_over_time({self.info()}[{KNOWN}])", "relationship", "pair")
+
+    def silent(self) -> str:
+        """Those of which a server gives no news, because it does not answer."""
+        return (
+            f"({self.known()} unless on (server, relationship) {self.links()}) unless on (server) {ANSWERED}"
+        )
+
+    def gone(self) -> str:
+        """Those that a server no longer has: it answers without them."""
+        return f"({self.known()} unless on (server, relationship) {self.links()}) and on (server) {ANSWERED}"
 
     def joined(self, expr: str, *labels: str, where: tuple[str, ...] = ()) -> str:
         """Values of a family with `server` and `relationship`, with the pair; `where` matches the info."""

@@ -50,6 +50,7 @@ INCIDENTS: Final = (
     "configuration differs",
     "parameters differ",
     "credential refused",
+    "relationship gone",
 )
 # As Prometheus itself cuts its blocks.
 BLOCK_SECONDS: Final = 2 * 3600
@@ -193,26 +194,27 @@ SETTING: Final = ServerSetting(is_domain_joined=True, is_authorized=True)
 def _view(it: Partner, passed: float, found: Topology) -> View:
     skew = 90.0 if it.incident == "clocks apart" and not it.primary and passed >= 0 else 0.02 * it.pair
     lost = max(0, int(passed / 300)) if it.state(passed) == "CommunicationInterrupted" else 0
-    events = EventLog(1, {(found.links[0].name, "link_down"): lost})
+    events = EventLog(1, {(link.name, "link_down"): lost for link in found.links})
     return View(found, it.history, events, ClockOffset(skew, 0.05 + it.pair / 1000), True)
 
 
 def _sections(
-    it: Partner, at: float, passed: float, relationship: Relationship
+    it: Partner, at: float, passed: float, relationships: Sequence[Relationship]
 ) -> Iterator[tuple[str, object, Callable[[], Iterable[Record]]]]:
     """Name, what the records depend on beside the server (None: never render them twice), and the records."""
+    membership = len(relationships)
     reachable = not (it.incident in {"port closed", "partner dead"} and it.primary and passed >= 0)
     probe = PortProbe(it.partner, reachable, it.partner, 647, 0.004 if reachable else None)
     yield "server", None, lambda: [Server(it.name, "10.0.20348", "5.1.20348", None, "Running", at)]
-    yield "relationships", None, lambda: [relationship]
-    yield "ports", reachable, lambda: [probe]
-    yield "statistics", (_phase(passed), passed >= 0), lambda: _statistics(it, passed)
+    yield "relationships", None, lambda: relationships
+    yield "ports", (reachable, membership), lambda: [probe]
+    yield "statistics", (_phase(passed), passed >= 0, membership), lambda: _statistics(it, passed)
     yield "counters", None, lambda: [_counters(it, at)]
     yield "events", None, list
-    yield "scopes", "same", lambda: _scopes(it)
+    yield "scopes", membership, lambda: _scopes(it)
     yield "settings", "same", lambda: [SETTING]
     yield "firewall", "same", lambda: [RULE]
-    yield "configuration", "same", lambda: _configuration(it)
+    yield "configuration", membership, lambda: _configuration(it)
 
 
 # What is the same as before is rendered once: without it the large history takes twice as long.
@@ -220,11 +222,12 @@ _RENDERED: dict[tuple[str, str], tuple[object, Sequence[Block]]] = {}
 
 
 def _published(it: Partner, at: float, passed: float) -> Iterator[Published]:
-    relationship = _relationship(it, passed)
-    found = topology([relationship], it.naming, it.name)
+    gone = it.incident == "relationship gone" and not it.primary and passed >= 0
+    relationships = [] if gone else [_relationship(it, passed)]
+    found = topology(relationships, it.naming, it.name)
     it.history = it.history.observed(found, at)
     view = _view(it, passed, found)
-    for name, depends_on, records in _sections(it, at, passed, relationship):
+    for name, depends_on, records in _sections(it, at, passed, relationships):
         known, rendered = _RENDERED.get((it.name, name), (None, ()))
         if depends_on is None or known != depends_on:
             rendered = blocks(it.name, samples(Section(name, tuple(records())), view))

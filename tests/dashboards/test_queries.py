@@ -101,6 +101,7 @@ def test_one_row_per_relationship_and_the_worst_trouble_in_it(
         "configuration differs": "configuration differs",
         "parameters differ": "ok",
         "credential refused": "no answer from either",
+        "relationship gone": "gone from a server",
     }
     assert {shown[f"failover-{pair:03}"] for pair in range(len(history.INCIDENTS), PAIRS)} == {"ok"}
 
