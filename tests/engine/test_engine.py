@@ -1,5 +1,6 @@
 """All workers with their threads: reload, probes, stop. Sessions are fake, threads and events are real."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ import pytest
 
 from dhcp_failover_exporter.config import Credential, Settings
 from dhcp_failover_exporter.engine import Engine
+from dhcp_failover_exporter.engine.runner import Runner
 
 SECONDS = 5.0
 
@@ -219,6 +221,12 @@ def test_without_polling_a_server_is_on_the_board_while_somebody_asks(
     assert engine.probe("dhcp02").result(SECONDS).publication.health.polls == 2
 
 
+def test_a_probe_that_comes_while_the_thread_is_about_to_end_keeps_it(stage: Any) -> None:
+    runner = Runner(stage.worker(polling=False))
+    runner.wake()
+    assert not runner._ended(math.inf)
+
+
 # --- reload ---------------------------------------------------------------------------------------------------
 
 
@@ -265,6 +273,21 @@ def test_a_server_that_hangs_does_not_hold_up_a_reload(engine_of: Callable[..., 
     before = time.monotonic()
     engine.reload(Settings(servers=(stage.settings("dhcp02"),)))
     assert time.monotonic() - before < 1.0
+
+
+def test_stop_also_waits_for_servers_that_a_reload_removed(
+    engine_of: Callable[..., Engine], stage: Any
+) -> None:
+    stuck = stage.server("dhcp01")
+    stuck.hang, stuck.deaf = threading.Event(), True
+    engine = engine_of("dhcp01")
+    engine.start()
+    assert stuck.entered.wait(SECONDS)
+    engine.reload(Settings(servers=(stage.settings("dhcp02"),)))
+    assert not engine.stop(0.1)
+    stuck.hang.set()
+    assert engine.stop(SECONDS)
+    assert stuck.closed == 1
 
 
 def test_a_kept_server_learns_new_names(engine_of: Callable[..., Engine], stage: Any) -> None:

@@ -174,7 +174,7 @@ class Worker:
         self._agenda.targets = self._dossier.targets()
 
     def _poll_answered(self, collected: Sequence[Collected], timing: Timing) -> None:
-        before, self._shut_out = self._dossier.failure, False
+        before = self._dossier.failure
         changed = self._dossier.poll_answered(collected, timing, self._session.auth if self._session else "")
         if changed:
             self._agenda.bring_forward(CAUSES, self._clock.monotonic(), unless_after=timing.started)
