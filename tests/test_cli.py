@@ -19,6 +19,7 @@ import yaml
 from click.testing import CliRunner
 
 from dhcp_failover_exporter import __version__, cli, logs
+from dhcp_failover_exporter.session import kerberos_available
 
 SECRET = "hunter2-secret"
 
@@ -141,6 +142,7 @@ class Process:
         )
         self.lines: list[dict[str, Any]] = []
         self.url = str(self.logged("started")["url"])
+        self.client = httpx.Client(base_url=self.url, timeout=10)
 
     def logged(self, message: str) -> dict[str, Any]:
         """The next line with that message; pytest's timeout ends a wait for what never comes."""
@@ -152,7 +154,7 @@ class Process:
         raise AssertionError(f"ended without {message!r}: {self.lines}")
 
     def get(self, path: str, **headers: str) -> httpx.Response:
-        return httpx.get(f"{self.url}{path}", headers=headers, timeout=10)
+        return self.client.get(path, headers=headers)
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, float]:
         """Exit code, and the seconds until it was there."""
@@ -175,6 +177,7 @@ def start() -> Iterator[Callable[..., Process]]:
         process.popen.wait()
         assert process.popen.stdout
         assert process.popen.stderr
+        process.client.close()
         process.popen.stdout.close()
         process.popen.stderr.close()
 
@@ -243,11 +246,23 @@ def test_servers_that_do_not_answer_are_up_0_on_metrics(configuration: Any, star
 
 
 @pytest.mark.wire
+@pytest.mark.parametrize(("auth", "told"), [("negotiate", True), ("ntlm", False)])
+def test_negotiate_that_can_only_be_ntlm_is_told(
+    configuration: Any, start: Any, auth: str, told: bool
+) -> None:
+    told = told and not kerberos_available()
+    file = configuration(servers=[{"name": "dhcp01.lab.local", "auth": auth}])
+    process = start(f"--config.file={file}", "--log.level=info")
+    process.logged("poll failed")
+    assert any("means NTLM here" in line["msg"] for line in process.lines) is told
+
+
+@pytest.mark.wire
 def test_demo_shows_two_relationships_normal_from_both_partners(start: Any) -> None:
     """The README's first command, from its text to its end."""
     process = start("demo")
     normal = re.compile(r'^dhcp_failover_state\{server="([^"]+)",.*state="Normal"\} 1$', re.MULTILINE)
-    ends = time.monotonic() + 30
+    ends = time.monotonic() + 60
     while len(found := normal.findall(process.get("metrics").text)) < 4:
         assert time.monotonic() < ends, found
         time.sleep(0.1)

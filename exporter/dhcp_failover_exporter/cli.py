@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 from dhcp_failover_exporter import __version__, check, config, logs
 from dhcp_failover_exporter.engine import Engine
 from dhcp_failover_exporter.errors import ConfigurationError
-from dhcp_failover_exporter.session import quiet_libraries
+from dhcp_failover_exporter.session import kerberos_available, quiet_libraries
 from dhcp_failover_exporter.web import listener
 from dhcp_failover_exporter.web.app import create_app
 from dhcp_failover_exporter.web.own import OwnMetrics
@@ -49,9 +49,10 @@ Stop with Ctrl+C.
 """
 
 
-def _address(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+def _address(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
     try:
-        listener.parse_address(value)
+        if value is not None:
+            listener.parse_address(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     return value
@@ -114,8 +115,9 @@ def main(context: click.Context, /, config_file: Path, **flags: str | bool) -> N
 
 
 @main.command()
+@click.option("--web.listen-address", "own_address", metavar="[HOST]:PORT", callback=_address, hidden=True)
 @click.pass_obj
-def demo(listen_address: str) -> None:
+def demo(listen_address: str, own_address: str | None) -> None:
     """Simulate two failover pairs on this machine, watch them, and say what to try."""
     try:
         # Only here: what the simulator stands on comes with the demo extra alone.
@@ -129,7 +131,7 @@ def demo(listen_address: str) -> None:
         config_file.write_text(lab.configuration(), encoding="utf-8")
         run(
             config_file,
-            listen_address,
+            own_address or listen_address,
             lambda url: click.echo(DEMO_TEXT.format(url=url, control=lab.control_url)),
         )
 
@@ -176,6 +178,7 @@ def run(
     def started() -> None:
         engine.start()
         log.info("started", version=__version__, servers=len(settings.servers), url=url)
+        _tell_of_ntlm(settings)
         listening_at(url)
 
     try:
@@ -183,6 +186,16 @@ def run(
     finally:
         engine.stop(STOP_SECONDS)
         log.info("stopped")
+
+
+def _tell_of_ntlm(settings: config.Settings) -> None:
+    """Without gssapi negotiate can only offer NTLM, and the library does not say so."""
+    negotiating = [server.name for server in settings.servers if server.auth == "negotiate"]
+    if negotiating and not kerberos_available():
+        log.warning(
+            "auth negotiate means NTLM here: for Kerberos install 'dhcp-failover-exporter[kerberos]'",
+            servers=len(negotiating),
+        )
 
 
 def _load(config_file: Path) -> config.Settings:
