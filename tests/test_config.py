@@ -116,6 +116,7 @@ def test_ten_mistakes_are_ten_lines_each_with_path_and_remedy(folder: Path) -> N
         (server_with("auth: ntlm", "{keytab: password}"), "servers[0].auth: ntlm needs username and password_file or password_env in its credential"),
         (server_with("tls: {ca_file: nowhere.pem}"), "servers[0].tls.ca_file: no file there that can be read: correct the path or create the file"),
         (server_with("", "{password_file: password, keytab: password}"), "credentials.lab: password_file and keytab exclude each other: keep one"),
+        (server_with("timeout: 4s"), "servers[0].timeout: at least 5s while sections.ports is on: the server waits 4 s for a silent partner"),
         (server_with("name: d1"), "servers[0].name: key written twice (again in line 3): keep one"),
     ],
 )  # fmt: skip
@@ -169,7 +170,8 @@ def test_a_secret_is_read_anew_each_time(folder: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(("text", "seconds"), [("500ms", 0.5), ("15s", 15), ("1h30m", 5400), ("1d", 86400)])
 def test_durations_are_prometheus_own(text: str, seconds: float, folder: Path) -> None:
-    assert config.parse(server_with(f"timeout: {text}"), folder).servers[0].timeout_seconds == seconds
+    short = server_with(f"timeout: {text}, sections: {{ports: false}}")
+    assert config.parse(short, folder).servers[0].timeout_seconds == seconds
 
 
 @pytest.mark.parametrize("text", ["15", "s", "1s1m", "-1s", "1.5s", "''", "15 s"])

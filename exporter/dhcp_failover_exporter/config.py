@@ -20,6 +20,7 @@ from dhcp_failover_exporter.errors import AuthError, ConfigurationError, Mistake
 
 DEFAULT_ENDPOINT = "Microsoft.PowerShell"
 HTTP_PORT, HTTPS_PORT = 5985, 5986
+_PORTS_TIMEOUT_SECONDS = 5.0
 
 Section = Literal[
     "server",
@@ -328,29 +329,11 @@ class _Reader:
             self.mistake(place, "write a mapping, as in {name: dhcp01.lab.local}")
             return None
         merged = _merged(defaults, fields)
-        self.contradictions(place, merged)
-        return self.model(ServerSettings, merged, place)
-
-    def contradictions(self, place: str, merged: dict[str, Any]) -> None:
-        auth, scheme = merged.get("auth"), merged.get("scheme", "https")
         credential = self.context["credentials"].get(merged.get("credential"))
-        if auth in ("basic", "certificate") and scheme == "http":
-            self.mistake(
-                f"{place}.auth", f"{auth} needs scheme: https, or the secret would cross the network in clear"
-            )
-        if auth == "certificate" and credential and not credential.certificate_file:
-            self.mistake(
-                f"{place}.auth",
-                "certificate needs certificate_file and certificate_key_file in its credential",
-            )
-        if (
-            auth in ("basic", "ntlm")
-            and credential
-            and not (credential.password_file or credential.password_env)
-        ):
-            self.mistake(
-                f"{place}.auth", f"{auth} needs username and password_file or password_env in its credential"
-            )
+        server = self.model(ServerSettings, merged, place)
+        for key, remedy in (*_unfit_logon(merged, credential), *_short_timeout(server)):
+            self.mistake(f"{place}.{key}", remedy)
+        return server
 
     def twins(self, servers: list[ServerSettings]) -> None:
         seen: set[str] = set()
@@ -380,6 +363,25 @@ class _Reader:
 
     def mistake(self, path: str, remedy: str) -> None:
         self.mistakes.append(Mistake(path, remedy))
+
+
+def _unfit_logon(merged: dict[str, Any], credential: Credential | None) -> Iterator[tuple[str, str]]:
+    """Keys, and what to do, where the way to log on does not go with the connection or the credential."""
+    auth = merged.get("auth")
+    if auth in ("basic", "certificate") and merged.get("scheme") == "http":
+        yield "auth", f"{auth} needs scheme: https, or the secret would cross the network in clear"
+    if credential is None:
+        return
+    if auth == "certificate" and not credential.certificate_file:
+        yield "auth", "certificate needs certificate_file and certificate_key_file in its credential"
+    if auth in ("basic", "ntlm") and not (credential.password_file or credential.password_env):
+        yield "auth", f"{auth} needs username and password_file or password_env in its credential"
+
+
+def _short_timeout(server: ServerSettings | None) -> Iterator[tuple[str, str]]:
+    """The collector waits 4 s for silent partners, so a shorter call could never tell of one."""
+    if server and "ports" in server.sections and server.timeout_seconds < _PORTS_TIMEOUT_SECONDS:
+        yield "timeout", "at least 5s while sections.ports is on: the server waits 4 s for a silent partner"
 
 
 def _merged(defaults: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:

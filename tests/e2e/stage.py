@@ -208,7 +208,7 @@ def stage(pairs: Sequence[Pair], program: Callable[[str], str], folder: Path) ->
     with contextlib.ExitStack() as running:
         lab = running.enter_context(Lab(pairs))
         receiver = running.enter_context(Receiver())
-        configuration = lab.configuration(intervals=INTERVALS, timeout="2s")
+        configuration = lab.configuration(intervals=INTERVALS, timeout="6s")
         watching = running.enter_context(exporter(configuration, folder / "exporter"))
         alerting = running.enter_context(
             alertmanager(program("prometheus-alertmanager"), folder, receiver.port)

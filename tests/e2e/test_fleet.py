@@ -31,7 +31,9 @@ def pair(number: int, scope_count: int = 2) -> Pair:
 
 @contextlib.contextmanager
 def watched(lab: Lab, folder: Path, **options: object) -> Iterator[Exporter]:
-    configuration = lab.configuration(intervals=FAST, timeout=f"{TIMEOUT_SECONDS:.0f}s", **options)
+    configuration = lab.configuration(
+        intervals=FAST, timeout=f"{TIMEOUT_SECONDS:.0f}s", sections={"ports": False}, **options
+    )
     with exporter(configuration, folder) as running:
         yield running
 

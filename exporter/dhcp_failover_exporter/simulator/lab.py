@@ -113,6 +113,7 @@ class Lab:
         hosts: Iterable[str] | None = None,
         intervals: dict[str, str] = DEMO_INTERVALS,
         timeout: str = "10s",
+        sections: dict[str, bool] | None = None,
         **top: object,
     ) -> str:
         """The exporter's configuration file for these hosts (all by default); JSON, which is YAML too."""
@@ -128,6 +129,7 @@ class Lab:
                     "address": "127.0.0.1",
                     "intervals": intervals,
                     "timeout": timeout,
+                    "sections": sections or {},
                 },
                 "servers": [{"name": name, "port": self.hosts[name].winrm.port} for name in names],
                 **top,
