@@ -203,6 +203,18 @@ def test_a_closed_connection_gets_a_new_ticket(
     assert member.shells_opened == 1
 
 
+def test_a_windows_style_name_is_no_kerberos_name(
+    member: WinRM, password_file: Path, open_session: Open
+) -> None:
+    """With DOMAIN and backslash, negotiate comes to NTLM, and says so; a principal is written user@REALM."""
+    windows_style = Credential(name="lab", username="LAB\\svc-monitor", password_file=password_file)
+    opened = open_session(member, auth="negotiate", credential=windows_style)
+    opened.collect()
+    assert opened.session.auth == "ntlm"
+    with pytest.raises(errors.AuthError, match="not found in Kerberos database"):
+        open_session(member, auth="kerberos", credential=windows_style).collect()
+
+
 def test_another_service_name(kdc: Kdc, serve: Open, credential: Credential, open_session: Open) -> None:
     web = serve(keytab=kdc.keytab("HTTP/web.lab.test"))
     opened = open_session(

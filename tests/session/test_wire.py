@@ -155,7 +155,7 @@ def test_addresses_that_swallow_everything_share_the_time(
     began = time.monotonic()
     with pytest.raises(errors.UnreachableError, match="does not answer"):
         open_session(full, address="many.lab.test").collect(timeout_seconds=0.6)
-    assert 0.5 < time.monotonic() - began < 0.9
+    assert 0.5 < time.monotonic() - began < 1.6
 
 
 def test_a_resolver_that_hangs_is_not_waited_for(
@@ -166,7 +166,7 @@ def test_a_resolver_that_hangs_is_not_waited_for(
     began = time.monotonic()
     with pytest.raises(errors.DeadlineError):
         open_session(winrm).collect(timeout_seconds=0.4)
-    assert time.monotonic() - began < 0.7
+    assert time.monotonic() - began < 1.4
     answered.set()
 
 

@@ -9,6 +9,8 @@ here that is an error, because the new connection is not logged on and an encryp
 on it. Timeouts count from read to read, so that a peer which drips outlives them: here a timer shuts the
 socket down. http.client takes an answer whose head was cut for one with fewer headers, so that half a logon
 looks like a refused one: here it is a lost connection.
+
+One thing cannot be bounded from here: libkrb5 while it waits for a KDC that swallows its questions.
 """
 
 import functools
@@ -60,7 +62,8 @@ class Wire:
         self._ends = 0.0
         self._interrupted = False
         self._connections: set[_Http] = set()
-        self._lock = threading.Lock()
+        # Reentrant: urllib3 may close a forgotten connection from the garbage collector, at any place.
+        self._lock = threading.RLock()
         self.wsman = WSMan(
             settings.address,
             port=settings.port,
@@ -206,7 +209,7 @@ class Wire:
 
     def _cut(self) -> None:
         with self._lock:
-            for connection in self._connections:
+            for connection in tuple(self._connections):
                 connection.shut_down()
 
     def _negotiated(self) -> str:
