@@ -1,8 +1,10 @@
 """/probe: one server, its next state result, within the time that Prometheus leaves."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -138,3 +140,34 @@ def test_half_a_second_is_left_for_the_way_back() -> None:
 @given(st.floats(min_value=0.001, max_value=1e6))
 def test_never_longer_than_prometheus_waits(seconds: Any) -> None:
     assert 0 < wait_seconds(str(seconds)) <= max(seconds - 0.5, 0.05)
+
+
+@pytest.mark.wire
+def test_a_hundred_probes_of_hung_servers_do_not_delay_one_of_a_healthy_server(
+    site: Any, serve: Any, eventually: Any
+) -> None:
+    site.timeout, site.interval = "60s", "1h"
+    site.polling = False
+    for number in range(10):
+        for machine in site.pair(f"hung{number}a", f"hung{number}b"):
+            machine.silent.clear()
+    site.pair("well1", "well2")
+    hung = [machine for name, machine in site.machines.items() if name.startswith("hung")]
+    limits = httpx.Limits(max_connections=None)
+    with (
+        httpx.Client(base_url=serve(site.app()), limits=limits, timeout=60) as client,
+        ThreadPoolExecutor(100) as pool,
+    ):
+
+        def probe(name: str) -> float:
+            answer = client.get("/probe", params={"target": name}, headers={TIMEOUT: "60"})
+            return value(answer.text, "dhcp_failover_up")
+
+        waiting = [pool.submit(probe, hung[number % len(hung)].name) for number in range(100)]
+        eventually(lambda: all(machine.polls for machine in hung), 30)
+        assert probe("well1") == 1
+        assert not any(result.done() for result in waiting)
+        for machine in hung:
+            machine.silent.set()
+        assert {result.result() for result in waiting} == {1.0}
+    assert {machine.polls for machine in hung} == {1}, "probes join the poll in flight"
