@@ -91,7 +91,7 @@ def unread(kind: str, *, only: str = "", but: str = "") -> Finder:
     """Each cmdlet that failed for that reason, once, however many scopes it failed for."""
 
     def find(case: Case) -> Iterator[Words]:
-        if any(_failed_logon(case)):
+        if _logon_failed(case.own):
             return
         seen: set[tuple[str, str]] = set()
         for name, asked in case.own.asked.items():
@@ -113,10 +113,10 @@ def unread(kind: str, *, only: str = "", but: str = "") -> Finder:
     return find
 
 
-def _failed_logon(case: Case) -> Iterator[Words]:
-    logon = case.own.step("logon")
-    if logon and logon.failure:
-        yield {}
+def _logon_failed(own: Measurement) -> bool:
+    """Then the step has a finding of its own, which says more."""
+    logon = own.step("logon")
+    return logon is not None and logon.failure is not None
 
 
 RIGHTS: Final[Mapping[str, str]] = {

@@ -179,8 +179,8 @@ RULES: Final[tuple[Rule, ...]] = (
         "logon_not_tried",
         "critical",
         failed("logon", "suspended"),
-        "No logon was tried: credential {credential} was refused elsewhere.",
-        "Correct the credential first, then check again.",
+        "No logon was tried: {detail}.",
+        "Correct what the other servers of credential {credential} show first, then check again.",
     ),
     Rule(
         "quota",
