@@ -69,7 +69,6 @@ WRONG_NAME = ssl.SSLCertVerificationError(1, "certificate verify failed")
 WRONG_NAME.verify_message = "Hostname mismatch, certificate is not valid for 'dhcp01'."
 
 CASES: list[tuple[Exception, type[errors.PollError]]] = [
-    (AuthenticationError("Failed to authenticate the user None with ntlm"), errors.AuthError),
     (AuthenticationError("The server did not response with one of the following"), errors.ProtocolError),
     (fault(5), errors.EndpointDeniedError),
     (fault(2150859173), errors.QuotaError),
@@ -149,7 +148,12 @@ def test_once_the_deadline_has_passed_a_broken_socket_is_its_work(foreign: Excep
 
 def test_a_refused_logon_stays_one_after_the_deadline() -> None:
     refusal = AuthenticationError("Failed to authenticate the user None with ntlm")
-    assert type(translated(refusal, Now(expired=True))) is errors.AuthError
+    assert type(translated(refusal, Now(expired=True, logged_on=False))) is errors.AuthError
+
+
+def test_a_refusal_on_a_connection_that_was_logged_on_is_a_forgotten_logon() -> None:
+    refusal = AuthenticationError("Failed to authenticate the user None with ntlm")
+    assert type(translated(refusal, Now())) is ConnectionLostError
 
 
 def test_an_end_before_the_logon_is_a_refused_handshake() -> None:

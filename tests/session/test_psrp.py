@@ -11,7 +11,14 @@ import pytest
 
 from dhcp_failover_exporter import errors
 from dhcp_failover_exporter.session import psrp
-from dhcp_failover_exporter.simulator.wsman import Account, CommandError, Endpoint, Quotas, WinRM
+from dhcp_failover_exporter.simulator.wsman import (
+    Account,
+    CommandError,
+    Endpoint,
+    Quotas,
+    WinRM,
+    conversation,
+)
 
 pytestmark = pytest.mark.wire
 
@@ -361,6 +368,28 @@ def test_every_logon_passes_the_gate(winrm: WinRM, open_session: Open) -> None:
     opened.collect()
     assert gate.seen == ["proven"] * 3
     assert winrm.logons == {"LAB\\svc-monitor": 3}
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_a_logon_that_the_host_forgot_passes_the_gate_again(
+    tls: bool, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate()
+    winrm, options = request.getfixturevalue("https_host" if tls else "http_host")
+    opened = request.getfixturevalue("open_session")(winrm, logon=gate, **options)
+    opened.collect()
+    real, forgotten = conversation.Logon.authenticate, [True]
+
+    def forget_once(logon: conversation.Logon, message: Any) -> Any:
+        if forgotten:
+            forgotten.pop()
+            raise conversation.LogonRefusedError("forgotten")
+        return real(logon, message)
+
+    monkeypatch.setattr(conversation.Logon, "authenticate", forget_once)
+    assert opened.collect() == ['{"contract":1}']
+    assert gate.seen == ["proven"] * 2
+    assert winrm.shells_opened == 1
 
 
 def test_a_shut_gate_lets_no_credential_out(winrm: WinRM, open_session: Open) -> None:

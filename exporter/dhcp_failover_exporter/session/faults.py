@@ -125,8 +125,7 @@ def _fault(error: Any, now: Circumstances) -> PollError:
 
 def _status(error: Any, now: Circumstances) -> PollError:
     if error.code == HTTP_BAD_REQUEST and now.logged_on:
-        # WinRM drops the security context of a connection and cannot read what it gets on it any more.
-        return ConnectionLostError(f"{now.server}: WinRM has forgotten the logon of this connection")
+        return _forgotten(now)  # it cannot decrypt what it gets
     kind, text = _STATUS.get(error.code, (ProtocolError, f"HTTP {error.code}"))
     return kind(f"{now.server}: {text}")
 
@@ -135,7 +134,11 @@ def _refused(error: Exception, now: Circumstances) -> PollError:
     if "did not response with one of" in str(error):
         # No credential has left the exporter, so this is no step towards a locked account.
         return ProtocolError(f"{now.server}: WinRM does not offer the configured authentication")
-    return AuthError(f"{now.server}: the logon was refused")
+    return _forgotten(now) if now.logged_on else AuthError(f"{now.server}: the logon was refused")
+
+
+def _forgotten(now: Circumstances) -> PollError:
+    return ConnectionLostError(f"{now.server}: WinRM has forgotten the logon of this connection")
 
 
 def _logon(error: Exception, now: Circumstances) -> PollError:

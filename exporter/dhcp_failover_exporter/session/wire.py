@@ -24,6 +24,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO
 
 from pypsrp.exceptions import WinRMTransportError
+from pypsrp.negotiate import HTTPNegotiateAuth
 from pypsrp.wsman import WSMan
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -200,7 +201,13 @@ class Wire:
                 answer = fault
         self.logged_on = True
         self.auth = self._negotiated()
+        self._log_on_no_more()
         return answer
+
+    def _log_on_no_more(self) -> None:
+        """Let a 401 on this connection be a lost logon; the library would log on past the guard."""
+        if self._inner.session and isinstance(self._inner.session.auth, HTTPNegotiateAuth):
+            self._inner.session.auth = None
 
     def _cut_if_due(self) -> None:
         # A timer that was cancelled too late must not cut the next call short.
