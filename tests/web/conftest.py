@@ -98,7 +98,7 @@ class Site:
         self.folder = folder
         self.machines: dict[str, Machine] = {}
         self.interval = "200ms"
-        self.timeout = "1s"
+        self.timeout = "5s"
         self.polling = True
         self.engine: Engine
         self.own = OwnMetrics()

@@ -111,7 +111,7 @@ def test_a_silent_server_holds_up_no_scrape(site: Any, client_of: Any) -> None:
     left.silent.clear()
     started = time.monotonic()
     assert client.get("/metrics").status_code == 200
-    assert time.monotonic() - started < 0.9  # a poll of the silent one takes its whole timeout of 1 s
+    assert time.monotonic() - started < 2.5  # a poll of the silent one takes its whole timeout of 5 s
 
 
 def test_every_answer_has_the_security_headers(site: Any, client_of: Any) -> None:

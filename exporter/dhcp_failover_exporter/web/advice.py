@@ -126,6 +126,11 @@ SECTION_FAILURES: Final[Mapping[str, Advice]] = {
     "other": Advice("warning", "Could not be read.", "Read the message; run the cmdlet on the server."),
 }
 
+NOT_AUTHORIZED: Final = Advice(
+    "critical",
+    "The server is not authorised in Active Directory, so it gives no leases.",
+    "Authorise it: Add-DhcpServerInDC.",
+)
 PORT_CLOSED: Final = Advice(
     "warning",
     "The primary cannot reach TCP 647 of the secondary.",

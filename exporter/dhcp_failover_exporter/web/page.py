@@ -26,7 +26,8 @@ from dhcp_failover_exporter.config import ServerSettings
 from dhcp_failover_exporter.engine import Clock, Engine, Entry
 from dhcp_failover_exporter.failover import Naming
 from dhcp_failover_exporter.web import advice, words
-from dhcp_failover_exporter.web.view import Overview, PairView, Report, overview
+from dhcp_failover_exporter.web.overview import overview
+from dhcp_failover_exporter.web.view import Overview, PairView, Report
 
 REFRESH_SECONDS: Final = 5
 _TEMPLATES: Final = Path(__file__).with_name("templates")

@@ -17,9 +17,11 @@ from dhcp_failover_exporter.snapshot import (
     Scope,
     ScopeStatistics,
     Section,
+    ServerSetting,
 )
 from dhcp_failover_exporter.web import advice
-from dhcp_failover_exporter.web.view import Overview, RelationshipView, Report, ServerView, overview
+from dhcp_failover_exporter.web.overview import overview
+from dhcp_failover_exporter.web.view import Overview, RelationshipView, Report, ServerView
 
 NOW = 1_700_000_000.0
 LEFT, RIGHT = "dhcp01.lab.local", "dhcp02.lab.local"
@@ -156,6 +158,18 @@ def test_sections_that_failed_for_one_reason_are_one_problem() -> None:
         NOW,
     ).servers[0]
     assert [problem.detail for problem in shown.problems] == ["scopes, statistics", "ports"]
+
+
+@pytest.mark.parametrize(
+    ("joined", "authorized", "severity"),
+    [(True, False, "critical"), (True, True, "ok"), (False, False, "ok"), (True, None, "ok")],
+)
+def test_only_a_domain_member_needs_to_be_authorised(
+    joined: bool, authorized: bool | None, severity: str
+) -> None:
+    settings = ServerSetting(is_domain_joined=joined, is_authorized=authorized)
+    view = seen(report(LEFT, sections={"settings": [settings]}), report(RIGHT))
+    assert view.severity == severity
 
 
 @pytest.mark.parametrize(("reason", "severity"), [("dhcp", "critical"), ("permission", "warning")])
