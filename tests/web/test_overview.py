@@ -172,13 +172,13 @@ def test_only_a_domain_member_needs_to_be_authorised(
     assert view.severity == severity
 
 
-@pytest.mark.parametrize(("reason", "severity"), [("dhcp", "critical"), ("permission", "warning")])
-def test_relationships_that_cannot_be_read_are_said_once_with_the_reason(reason: str, severity: str) -> None:
+@pytest.mark.parametrize("reason", SECTION_REASONS)
+def test_relationships_that_cannot_be_read_are_critical_and_said_once(reason: str) -> None:
     known = report(LEFT)
     view = seen(replace(known, sections={}, incomplete={"relationships": reason}), report(RIGHT))
     assert (view.sides[0].state, view.sides[0].last_state, view.sides[0].reason) == (None, "Normal", reason)
     assert meanings(view) == [advice.SECTION_FAILURES[reason].meaning]
-    assert view.severity == severity
+    assert [view.severity, view.sides[0].severity] == ["critical", "critical"]
 
 
 def test_the_cause_is_told_before_what_comes_of_it() -> None:

@@ -84,10 +84,16 @@ def _server_problems(report: Report) -> Iterator[Problem]:
     else:
         for reason in dict.fromkeys(report.incomplete.values()):
             names = [name for name, why in report.incomplete.items() if why == reason]
-            yield _problem(advice.SECTION_FAILURES[reason], report.server, ", ".join(names))
+            yield _problem(_section_advice(reason, names), report.server, ", ".join(names))
         for setting in _records(report, "settings", ServerSetting):
             if setting.is_domain_joined and setting.is_authorized is False:
                 yield _problem(advice.NOT_AUTHORIZED, report.server)
+
+
+def _section_advice(reason: str, sections: Sequence[str]) -> Advice:
+    """Without its relationships nothing is known of a server's failover, whatever the reason."""
+    meant = advice.SECTION_FAILURES[reason]
+    return replace(meant, severity="critical") if "relationships" in sections else meant
 
 
 # --- one relationship -------------------------------------------------------------------------------------
