@@ -368,6 +368,13 @@ class TestHealth:
         assert {key[2] for key in series if key[:2] == ("section_failed", "statistics")} == set(REASONS)
         assert [key for key in series if "ports" in key] == [("section_interval_seconds", "ports")]
 
+    def test_a_state_section_of_a_server_that_is_down_is_no_success(self) -> None:
+        sections = {"relationships": SectionHealth(15.0, True), "scopes": SectionHealth(60.0, True)}
+        late = self.health(answered=39.9, fresh_seconds=10.0, sections=sections)
+        assert (late["section_success", "relationships"], late["section_success", "scopes"]) == (0, 1)
+        fresh = self.health(answered=40.1, fresh_seconds=10.0, sections=sections)
+        assert fresh["section_success", "relationships"] == 1
+
 
 def test_a_failed_section_gives_nothing() -> None:
     failure = SectionError(None, "WIN32 5,X", "PermissionDenied", "")

@@ -206,6 +206,7 @@ class TestErrors:
             ("", "OperationTimeout", "timeout"),
             ("DHCP 20010,Get-DhcpServerv4OptionValue", "ObjectNotFound", "other"),
             ("WIN32 50,Get-DhcpServerv4Scope", "NotSpecified", "other"),
+            ("System.UnauthorizedAccessException,X.GetWinEventCommand", "NotSpecified", "permission"),
         ],
     )
     def test_the_reason_comes_from_code_and_category(self, identity: str, category: str, reason: str) -> None:

@@ -1,6 +1,7 @@
 """What is kept between answers: clocks, what a failure leaves standing, what a new membership changes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -67,6 +68,17 @@ def test_a_new_member_changes_what_is_shown_of_its_scope_at_once(dossier: Dossie
     assert 'dhcp_failover_scope_protected{server="dhcp01",scope="10.0.0.0",relationship="rel"} 1' in shown(
         dossier
     )
+
+
+def test_while_a_relationship_cannot_be_read_no_scope_is_called_unprotected(dossier: Dossier) -> None:
+    unread = SectionError("relationships[1]", "", "contract", "no such shape")
+    poll(dossier, SERVER, replace(relationships("10.0.0.0"), errors=(unread,)))
+    scopes = Section("scopes", (Scope("10.0.0.0", state="Active"), Scope("10.0.1.0", state="Active")))
+    dossier.collected(Collected(scopes, 0.0), NOW)
+    protected = [line for line in shown(dossier) if line.startswith("dhcp_failover_scope_protected{")]
+    assert protected == [
+        'dhcp_failover_scope_protected{server="dhcp01",scope="10.0.0.0",relationship="rel"} 1'
+    ]
 
 
 def test_what_is_rendered_again_stays_as_old_as_it_was(dossier: Dossier) -> None:

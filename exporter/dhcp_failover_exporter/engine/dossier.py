@@ -192,7 +192,9 @@ class Dossier:
         if relationships.failure:
             return False
         records = [it for it in relationships.records if isinstance(it, Relationship)]
-        before, now = self._view.topology, topology(records, self.naming, self._settings.name)
+        complete = relationships.reason is None
+        before = self._view.topology
+        now = topology(records, self.naming, self._settings.name, complete=complete)
         changed = self._view.history.changed_relationships(now)
         self._view = replace(self._view, topology=now, history=self._view.history.observed(now, timing.began))
         if not now.same_members(before):

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dhcp_failover_exporter import errors
+from dhcp_failover_exporter.metrics.catalogue import GROUPS
 from dhcp_failover_exporter.metrics.sample import Sample, one_hot, when_set
 from dhcp_failover_exporter.snapshot import REASONS
 
@@ -72,13 +73,14 @@ def health_samples(health: PollHealth, *, up: bool) -> Iterator[Sample]:
     for reason in errors.REASONS:
         yield from when_set("poll_failures_total", health.failures.get(reason, 0), reason)
     for name, section in health.sections.items():
-        yield from _section_samples(name, section)
+        # A worker that is stuck leaves its last success behind, and nothing that it read is shown any more.
+        yield from _section_samples(name, section, fresh=up or name not in GROUPS["state"])
 
 
-def _section_samples(name: str, section: SectionHealth) -> Iterator[Sample]:
+def _section_samples(name: str, section: SectionHealth, *, fresh: bool) -> Iterator[Sample]:
     yield from when_set("section_interval_seconds", section.interval_seconds, name)
     yield from when_set("section_timestamp_seconds", section.succeeded, name)
     if section.collected:
-        yield from when_set("section_success", int(section.reason is None), name)
+        yield from when_set("section_success", int(fresh and section.reason is None), name)
         yield from when_set("section_duration_seconds", section.duration_seconds, name)
         yield from one_hot("section_failed", section.reason, REASONS, name)

@@ -27,6 +27,8 @@ REASONS: Final[tuple[str, ...]] = ("permission", "timeout", "dhcp", "contract", 
 _REASON_BY_CODE: Final = {
     "WIN32 5": "permission",
     "DHCP 20121": "permission",
+    # What Get-WinEvent says of a channel that the account may not read.
+    "System.UnauthorizedAccessException": "permission",
     "WIN32 1722": "dhcp",
     "WIN32 1753": "dhcp",
     "WIN32 1460": "timeout",
