@@ -203,9 +203,9 @@ class _Builder:
         if "relationships" in report.sections:
             return advice.ONE_SIDED
         reason = _reason(report)
-        return (advice.SECTION_FAILURES if report.up else advice.POLL_FAILURES).get(
-            reason or "", advice.NOT_POLLED
-        )
+        if reason is None:
+            return advice.NOT_POLLED
+        return _section_advice(reason, ["relationships"]) if report.up else advice.POLL_FAILURES[reason]
 
     def port(self, index: int) -> Port | None:
         report, link = self.reports[index], self.links.get(self.names[index])
