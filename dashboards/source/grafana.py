@@ -388,8 +388,11 @@ def datasource() -> Json:
     }
 
 
-def choice(name: str, label: str, query: str, *, several: bool = True) -> Json:
-    """Values of a label, as they were in the time range; `several` offers All, which matches anything set."""
+def choice(name: str, label: str, query: str, *, several: bool = True, all_value: str | None = ".+") -> Json:
+    """Values of a label, as they were in the time range.
+
+    `several` offers All, which stands for `all_value`, or where that is None for the values that are offered.
+    """
     everything: Json = {"text": "All", "value": "$__all"}
     return {
         "type": "query",
@@ -409,7 +412,7 @@ def choice(name: str, label: str, query: str, *, several: bool = True) -> Json:
         "skipUrlSync": False,
         # 1: by name.
         "sort": 1,
-        **({"allValue": ".+"} if several else {}),
+        **({"allValue": all_value} if several and all_value else {}),
     }
 
 

@@ -45,17 +45,20 @@ PAIR: Final = Pairs('pair="$pair"')
 VARIABLES: Final = [
     datasource(),
     choice("job", "Job", "label_values(dhcp_failover_up, job)"),
-    # One pair: that is what this dashboard is about. Its servers come after it.
+    # One pair: that is what this dashboard is about. All its servers are two names, not a pattern: of a large
+    # fleet Prometheus then reads two servers' scopes.
     choice("pair", "Pair", 'label_values(dhcp_failover_relationship_info{job=~"$job"}, pair)', several=False),
     choice(
         "server",
         "Server",
         'label_values(dhcp_failover_relationship_info{job=~"$job",pair="$pair"}, server)',
+        all_value=None,
     ),
     choice(
         "relationship",
         "Relationship",
         'label_values(dhcp_failover_relationship_info{job=~"$job",pair="$pair"}, relationship)',
+        all_value=None,
     ),
 ]
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.dashboards import history  # noqa: E402 (found by the line above)
-from tests.dashboards.asking import EVERYTHING, Page  # noqa: E402
+from tests.dashboards.asking import EVERYTHING, Page, of_pair  # noqa: E402
 from tests.e2e.servers import prometheus  # noqa: E402
 
 
@@ -36,8 +36,8 @@ def asked(url: str, end: float, hours: float) -> list[tuple[float, int, str]]:
     """(seconds, series, which query) of every query of every dashboard."""
     found = []
     for path in sorted((ROOT / "dashboards").glob("*.json")):
-        one_pair = {"pair": "dhcp001a.lab.local|dhcp001b.lab.local"} if "relationship" in path.stem else {}
-        page = Page(url, end, hours * 3600, EVERYTHING | one_pair)
+        variables = of_pair(1) if "relationship" in path.stem else EVERYTHING
+        page = Page(url, end, hours * 3600, variables)
         for panel in json.loads(path.read_text())["panels"]:
             runs = [list(page.ask(panel)) for _ in range(3)]
             for answers in zip(*runs, strict=True):

@@ -15,6 +15,18 @@ SCRAPE_SECONDS: Final = 60.0
 EVERYTHING: Final = {"job": ".+", "server": ".+", "instance": ".+", "pair": ".+", "relationship": ".+"}
 
 
+def of_pair(pair: int) -> Mapping[str, str]:
+    """The variables of the dashboard about one pair; All its servers as Grafana writes several values."""
+    names = [f"dhcp{pair:03}{side}.lab.local" for side in "ab"]
+    servers = "|".join(names).replace(".", "\\\\.")
+    return {
+        **EVERYTHING,
+        "pair": "|".join(names),
+        "server": f"({servers})",
+        "relationship": f"failover-{pair:03}",
+    }
+
+
 # A new client for each query would cost more than the query.
 _CLIENT: Final = httpx.Client(timeout=120)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.dashboards import history
-from tests.dashboards.asking import EVERYTHING, Page
+from tests.dashboards.asking import EVERYTHING, Page, of_pair
 from tests.e2e.servers import Prometheus, eventually, prometheus
 
 pytestmark = pytest.mark.e2e
@@ -53,9 +53,11 @@ def server(
 
 def pages(of: str, url: str, end: float) -> Iterator[Page]:
     """The dashboard with everything chosen; the one about a pair, of each pair with an incident."""
-    pairs = [f"dhcp{pair:03}a.lab.local|dhcp{pair:03}b.lab.local" for pair in range(len(history.INCIDENTS))]
-    for pair in pairs if of == "dhcp-failover-relationship" else [EVERYTHING["pair"]]:
-        yield Page(url, end, HOURS * 3600, {**EVERYTHING, "pair": pair})
+    everything = [EVERYTHING]
+    if of == "dhcp-failover-relationship":
+        everything = [of_pair(pair) for pair in range(len(history.INCIDENTS))]
+    for variables in everything:
+        yield Page(url, end, HOURS * 3600, variables)
 
 
 def test_each_query_is_answered_with_data_that_fits(
