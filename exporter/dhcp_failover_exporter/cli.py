@@ -20,7 +20,7 @@ import click
 import structlog
 from starlette.types import ASGIApp
 
-from dhcp_failover_exporter import __version__, check, config, logs
+from dhcp_failover_exporter import __version__, check, config, diff, logs
 from dhcp_failover_exporter.engine import Engine
 from dhcp_failover_exporter.errors import ConfigurationError
 from dhcp_failover_exporter.session import kerberos_available, quiet_libraries
@@ -161,6 +161,25 @@ def check_command(
         _write(report_file, _json(check.report(measurements, __version__)))
     click.echo(_json(check.document(measurements, found)) if as_json else check.table(measurements, found))
     context.exit(0 if check.is_fine(found) else 1)
+
+
+@main.command("diff")
+@click.argument("relationship")
+@click.option("--server", metavar="NAME", help="One of the partners, where several pairs have that name.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON instead of text.")
+@click.pass_context
+def diff_command(context: click.Context, relationship: str, server: str | None, *, as_json: bool) -> None:
+    """Compare what both partners of RELATIONSHIP have configured, scope by scope. Changes nothing.
+
+    Exit codes: 0 the same, 1 different, 2 trouble: something could not be compared.
+    """
+    try:
+        comparison = diff.diff(_load(_config_file(context)), relationship, server)
+    except diff.DiffError as trouble:
+        click.echo(str(trouble), err=True)
+        context.exit(WRONG_CONFIGURATION)
+    click.echo(_json(diff.document(comparison)) if as_json else diff.text(comparison))
+    context.exit(comparison.exit_code)
 
 
 def run(
