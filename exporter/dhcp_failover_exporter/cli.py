@@ -20,7 +20,7 @@ import click
 import structlog
 from starlette.types import ASGIApp
 
-from dhcp_failover_exporter import __version__, check, config, diff, logs
+from dhcp_failover_exporter import __version__, check, config, diff, jea, logs
 from dhcp_failover_exporter.engine import Engine
 from dhcp_failover_exporter.errors import ConfigurationError
 from dhcp_failover_exporter.session import kerberos_available, quiet_libraries
@@ -180,6 +180,34 @@ def diff_command(context: click.Context, relationship: str, server: str | None, 
         context.exit(WRONG_CONFIGURATION)
     click.echo(_json(diff.document(comparison)) if as_json else diff.text(comparison))
     context.exit(comparison.exit_code)
+
+
+@main.command("jea")
+@click.option(
+    "--output",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Where to write; files of an earlier run are replaced.",
+)
+@click.option(
+    "--group",
+    required=True,
+    help="Who may connect: 'LAB\\DHCP Failover Monitors'; a name alone is a group of the server itself.",
+)
+@click.option("--managed-account", metavar="NAME", help="A gMSA to run as: 'LAB\\gmsa-dhcp$'.")
+def jea_command(folder: Path, group: str, managed_account: str | None) -> None:
+    """Write a PowerShell endpoint that can only answer this exporter, and the script that installs it."""
+    try:
+        paths = jea.write(folder, group, managed_account)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(f"cannot write to {folder}: {error.strerror}") from None
+    for path in paths:
+        click.echo(path)
+    click.echo(f"Next, on the DHCP server: .\\{paths[-1].name} -WhatIf")
 
 
 def run(
