@@ -41,6 +41,7 @@ def test_no_family_comes_twice(site: Any, client_of: Any) -> None:
     text = client_of(site).get("/metrics").text
     heads = [line for line in text.splitlines() if line.startswith("# TYPE")]
     assert len(heads) == len(set(heads)) > 40
+    assert not [head for head in heads if "_created" in head], "times of creation are nobody's metrics"
 
 
 def test_openmetrics_parses_and_ends_once(site: Any, client_of: Any) -> None:
@@ -130,3 +131,4 @@ def test_request_bodies_are_refused_at_once(site: Any, client_of: Any) -> None:
     client = client_of(site)
     assert client.request("GET", "/metrics", content=b"x").status_code == 413
     assert client.post("/-/reload", content=b"x").status_code == 413
+    assert client.post("/-/reload", content=iter([b"x"])).status_code == 413, "chunked"

@@ -1,7 +1,10 @@
 """The status page's HTML and the JSON API, without a browser."""
 
+import time
 from html.parser import HTMLParser
 from typing import Any
+
+from dhcp_failover_exporter.web.page import report
 
 HOSTILE = "<script>alert(1)</script> \u202e\"quoted\" & 'ticks' " + "n" * 80
 
@@ -137,3 +140,15 @@ def test_without_polling_the_page_says_that_nothing_was_asked_yet(site: Any, cli
     site.polling = False
     site.pair()
     assert "No server has told of a failover relationship yet." in page(client_of(site)).text
+
+
+def test_answers_that_are_no_longer_fresh_are_remembered_and_not_shown(site: Any, client_of: Any) -> None:
+    site.interval = "1h"
+    left, _ = site.pair()
+    client_of(site)
+    server, entry = site.engine.settings.server(left.name), site.engine.entries()[left.name]
+    now = time.monotonic()
+    assert "relationships" in report(server, entry, 0.0, now).sections
+    late = report(server, entry, 0.0, now + 10_000)
+    assert (late.up, late.reason, dict(late.sections)) == (False, "timeout", {})
+    assert [relationship.name for relationship in late.remembered] == ["lab-failover"]
