@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from check.conftest import PRIMARY, SECONDARY, Authority, Bench
+from check.bench import PRIMARY, SECONDARY, Authority, Bench
 from dhcp_failover_exporter import check
 from dhcp_failover_exporter.check import Finding
 from dhcp_failover_exporter.config import Settings, Tls
