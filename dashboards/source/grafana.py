@@ -304,8 +304,8 @@ def timeline(title: str, description: str, *queries: Json, look: Look) -> Json:
         "showValue": "auto",
         "tooltip": {"mode": "single", "sort": "none"},
     }
-    # 6 h at 72 s a step. Bounds what 12 one-hot series per row cost Prometheus.
-    panel["maxDataPoints"] = 300
+    # 6 h at 144 s a step. Bounds what 12 one-hot series per row cost Prometheus.
+    panel["maxDataPoints"] = 150
     return panel
 
 
