@@ -168,13 +168,11 @@ def test_service_stopped(bench: Bench) -> None:
     assert (PRIMARY, "right_missing") not in to_do(found)
 
 
-def test_firewall_rule_counts_on_the_secondary(bench: Bench) -> None:
-    bench.primary.dhcp.set_firewall_rule(FAILOVER_RULES[0], enabled=False)
-    assert to_do(bench.check()) == []
-    bench.secondary.dhcp.set_firewall_rule(FAILOVER_RULES[0], enabled=False)
+def test_firewall_rule_off_on_the_secondary(bench: Bench) -> None:
+    bench.secondary.break_("firewall_rule_off")
     found = bench.check()
-    assert (SECONDARY, "firewall_closed") in to_do(found)
-    assert f"({FAILOVER_RULES[0]} is disabled)" in next(f.text for f in found if f.id == "firewall_closed")
+    assert to_do(found) == [(PRIMARY, "failover_port_closed"), (SECONDARY, "firewall_closed")]
+    assert f"({FAILOVER_RULES[0]} is disabled)" in found[1].text
 
 
 def test_partner_not_configured(bench: Bench) -> None:

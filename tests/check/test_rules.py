@@ -20,11 +20,13 @@ def server(name: str = "dhcp01") -> ServerSettings:
 
 
 def measured(
-    name: str = "dhcp01", *sections: Section, partner: str = "dhcp02", **what: object
+    name: str = "dhcp01",
+    *sections: Section,
+    partner: str = "dhcp02",
+    server_type: str = "SecondaryServer",
+    **what: object,
 ) -> Measurement:
-    relationship = Relationship(
-        "fo", partner, "Normal", ("10.0.0.0", "10.0.1.0"), server_type="SecondaryServer"
-    )
+    relationship = Relationship("fo", partner, "Normal", ("10.0.0.0", "10.0.1.0"), server_type=server_type)
     known = topology([relationship], Naming([server("dhcp01"), server("dhcp02")]), name)
     asked = {section.name: Asked(section, 0.1, 1000) for section in sections}
     fields: dict[str, object] = {"steps": (), "auth": "ntlm", "asked": asked, "topology": known, **what}
@@ -114,6 +116,19 @@ def test_a_block_rule_beats_what_allows() -> None:
     off = FirewallRule("policy", True, False, "Inbound", "Block")
     assert ids(measured("dhcp01", Section("firewall", (allow, off)))) == []
     assert ids(measured("dhcp01", Section("firewall", (allow, block)))) == [("dhcp01", "firewall_blocked")]
+
+
+@pytest.mark.parametrize(
+    ("server_type", "finding", "severity"),
+    [
+        ("SecondaryServer", "firewall_closed", "warning"),
+        ("PrimaryServer", "firewall_closed_on_primary", "notice"),
+    ],
+)
+def test_a_rule_that_is_off_counts_on_the_secondary(server_type: str, finding: str, severity: str) -> None:
+    off = FirewallRule("Microsoft-Windows-DHCP-Failover-TCP-In", True, False, "Inbound", "Allow")
+    own = measured("dhcp01", Section("firewall", (off,)), server_type=server_type)
+    assert [(it.id, it.severity) for it in check.findings([own])] == [(finding, severity)]
 
 
 def test_volume_per_day_is_of_all_scopes() -> None:

@@ -171,7 +171,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "logon_refused",
         "critical",
         failed("logon", "auth"),
-        "The logon with credential {credential} was refused.",
+        "No logon with credential {credential}: {detail}.",
         "Check account name and password file, and whether the account is locked or expired. No further "
         "server was tried with it, lest it be locked out.",
     ),
