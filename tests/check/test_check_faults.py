@@ -196,7 +196,7 @@ def test_policies_that_fill_the_disk(bench: Bench) -> None:
 
 
 def test_the_report_names_nobody(bench: Bench) -> None:
-    error = CmdletError(f"WIN32 5,{PRIMARY}!", Category.PermissionDenied, f"refused on {PRIMARY}")
+    error = CmdletError(f"WIN32 5,{PRIMARY}", Category.PermissionDenied, f"refused on {PRIMARY}")
     bench.primary.dhcp.fail("Get-DhcpServerSetting", error)
     bench.check()
     text = json.dumps(check.report(bench.measurements, "1.0")).lower()
@@ -205,6 +205,21 @@ def test_the_report_names_nobody(bench: Bench) -> None:
     server = json.loads(text)["servers"][0]
     assert (server["language_mode"], server["memory_megabytes"]) == ("fulllanguage", 58.0)
     assert {section["section"] for section in server["sections"]} >= {"statistics", "configuration"}
+
+
+def test_the_report_keeps_the_ids_that_settle_open_points(bench: Bench) -> None:
+    bench.primary.dhcp.grant(bench.primary.account.username, Rights.dhcp_users())
+    denied = CmdletError("WIN32 5,Get-DhcpServerSetting", Category.PermissionDenied, "no")
+    bench.primary.dhcp.fail("Get-DhcpServerSetting", denied)
+    bench.check()
+    sections = check.report(bench.measurements, "1.0")["servers"][0]["sections"]
+    ids = {error["error"] for section in sections for error in section["errors"]}
+    assert "(left out)" not in ids
+    assert ids >= {
+        "WIN32 5,Get-DhcpServerSetting",
+        "NoInstance",
+        "System.UnauthorizedAccessException,Microsoft.PowerShell.Commands.GetWinEventCommand",
+    }
 
 
 def test_the_table_shows_finding_and_remedy(bench: Bench) -> None:

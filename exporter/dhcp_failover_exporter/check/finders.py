@@ -78,7 +78,8 @@ def _cmdlet(section: str, error: SectionError) -> str:
     return f"Get-{name[3:]}" if name.startswith("Get") else error.item or f"section {section}"
 
 
-def _troubles(asked: Asked) -> Iterator[SectionError]:
+def troubles(asked: Asked) -> Iterator[SectionError]:
+    """The errors of a section, without those that a healthy server has too."""
     section = asked.section
     for error in (section.failure, *section.errors):
         # The service manager answers administrators only; an answered relationships section says the same.
@@ -91,13 +92,13 @@ def unread(kind: str, *, only: str = "", but: str = "") -> Finder:
     """Each cmdlet that failed for that reason, once, however many scopes it failed for."""
 
     def find(case: Case) -> Iterator[Words]:
-        if _logon_failed(case.own):
+        if logon_failed(case.own):
             return
         seen: set[tuple[str, str]] = set()
         for name, asked in case.own.asked.items():
             if name == but or (only and name != only):
                 continue
-            for error in _troubles(asked):
+            for error in troubles(asked):
                 key = (_cmdlet(name, error), error.id)
                 if _kind(error) == kind and key not in seen:
                     seen.add(key)
@@ -113,7 +114,7 @@ def unread(kind: str, *, only: str = "", but: str = "") -> Finder:
     return find
 
 
-def _logon_failed(own: Measurement) -> bool:
+def logon_failed(own: Measurement) -> bool:
     """Then the step has a finding of its own, which says more."""
     logon = own.step("logon")
     return logon is not None and logon.failure is not None

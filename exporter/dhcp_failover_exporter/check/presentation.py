@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from dhcp_failover_exporter.check.finders import characters_per_day
+from dhcp_failover_exporter.check.finders import characters_per_day, logon_failed, troubles
 from dhcp_failover_exporter.check.measurement import Asked, Measurement, Step
 from dhcp_failover_exporter.check.rules import SEVERITIES, Finding
 from dhcp_failover_exporter.snapshot import Relationship, Scope, ScopeStatistics, SectionError, Server
@@ -13,8 +13,12 @@ from dhcp_failover_exporter.snapshot import Relationship, Scope, ScopeStatistics
 Document = dict[str, Any]
 
 REPORT_VERSION: Final = 1
-# A FullyQualifiedErrorId is made of codes and names of cmdlets and classes; what is not might name a host.
-_ERROR_ID: Final = re.compile(r"[A-Za-z0-9_ ]{1,60}(,[A-Za-z0-9_.\-]{1,100})?")
+# A FullyQualifiedErrorId: a code or an exception's class, then a cmdlet or its class. Anything else might
+# name somebody.
+_ERROR_ID: Final = re.compile(
+    r"([A-Za-z0-9_ ]{1,60}|System\.[A-Za-z.]{1,80})"
+    r"(,([A-Z][a-z]+-[A-Za-z0-9]+|Microsoft\.[A-Za-z0-9.]+Command))?"
+)
 
 
 def table(measurements: Sequence[Measurement], found: Sequence[Finding]) -> str:
@@ -27,10 +31,12 @@ def _server_lines(own: Measurement, found: Sequence[Finding]) -> Iterator[str]:
     yield f"{own.server.name}  ({own.server.scheme}://{own.server.address}:{own.server.port}, {own.auth})"
     for step in own.steps:
         yield _line(_outcome(step), step.name, step.seconds, step.detail)
-    for name, asked in own.asked.items():
+    for name, asked in () if logon_failed(own) else own.asked.items():
         yield _line(_word(asked), name, asked.seconds, _about(asked))
     if own.clock:
-        yield _line("", "clock", own.clock.seconds, f"from here, +/- {own.clock.uncertainty_seconds:.2f} s")
+        yield _line(
+            "", "clock", own.clock.seconds, f"ahead of here, +/- {own.clock.uncertainty_seconds:.2f} s"
+        )
     yield ""
     for finding in found:
         if finding.server == own.server.name:
@@ -59,15 +65,19 @@ def _about(asked: Asked) -> str:
     if failure := asked.section.failure:
         return failure.id or failure.message
     sample = f" of the first {asked.scopes} scopes" if asked.scopes else ""
-    missing = Counter(error.id or error.message for error in asked.section.errors)
+    missing = Counter(error.id or error.message for error in troubles(asked))
     without = "; without ".join(["", *(f"{count} x {it}" for it, count in missing.items())])
-    return f"{len(asked.section.records)} records{sample}{without}"
+    return f"{_number(len(asked.section.records), 'record')}{sample}{without}"
 
 
 def _summary(servers: int, found: Sequence[Finding]) -> str:
     counts = Counter(finding.severity for finding in found)
-    said = ", ".join(f"{counts[severity]} {severity}" for severity in SEVERITIES if counts[severity])
-    return f"{servers} server{'s' * (servers != 1)}: {said or 'all fine'}"
+    said = ", ".join(_number(counts[severity], severity) for severity in SEVERITIES if counts[severity])
+    return f"{_number(servers, 'server')}: {said or 'all fine'}"
+
+
+def _number(count: int, word: str) -> str:
+    return f"{count} {word}{'s' * (count != 1 and word != 'critical')}"
 
 
 def document(measurements: Sequence[Measurement], found: Sequence[Finding]) -> Document:

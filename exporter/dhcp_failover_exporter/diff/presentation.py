@@ -69,6 +69,9 @@ def _replication_lines(comparison: Comparison) -> Iterator[str]:
         yield f"Replication started on {it.start_on} would make {it.overwrites} the same:"
         yield f"  {it.command}"
         yield from (f"  {change.verb:<9}  {_what(change)}" for change in it.changes)
+    if any(it.part == "exclusions" for scope in comparison.scopes for it in scope.items):
+        yield ""
+        yield "That replication carries exclusions is very likely, but Microsoft does not say so."
     if any(scope.missing_on for scope in comparison.scopes):
         yield ""
         yield "Replication does not bring scopes that one side lacks: see Add-DhcpServerv4FailoverScope."
