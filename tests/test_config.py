@@ -117,6 +117,15 @@ def test_ten_mistakes_are_ten_lines_each_with_path_and_remedy(folder: Path) -> N
         (server_with("tls: {ca_file: nowhere.pem}"), "servers[0].tls.ca_file: no file there that can be read: correct the path or create the file"),
         (server_with("", "{password_file: password, keytab: password}"), "credentials.lab: password_file and keytab exclude each other: keep one"),
         (server_with("timeout: 4s"), "servers[0].timeout: at least 5s while sections.ports is on: the server waits 4 s for a silent partner"),
+        (server_with("auth: ntlm", "{password_file: password}"), "servers[0].auth: ntlm needs username and password_file or password_env in its credential"),
+        (server_with("", "{password_file: password}").replace("credential: lab", "credential: [lab]"), "servers[0].credential: write the name of an entry under credentials"),
+        (server_with("", "{password_file: password}").replace("credential: lab", "credential: {name: lab}"), "servers[0].credential: write the name of an entry under credentials"),
+        (server_with(f"timeout: {'9' * 400}y"), "servers[0].timeout: write a duration above zero with its unit, as Prometheus does: 500ms, 15s, 1m, 1h30m"),
+        ("defaults: {1: 2}", "defaults[1]: Keys must be strings"),
+        ("servers: 2026-13-45", "file: not YAML: a date or number that does not exist"),
+        ("servers: &all [*all]", "file: not YAML: too deep, or an alias within itself"),
+        ("servers: " + "[" * 10_000, "file: not YAML: too deep, or an alias within itself"),
+        ("servers: @", "line 1: not YAML: found character '@' that cannot start any token"),
         (server_with("name: d1"), "servers[0].name: key written twice (again in line 3): keep one"),
     ],
 )  # fmt: skip
@@ -136,7 +145,14 @@ def test_a_wrong_default_is_reported_once_however_many_servers_take_it(folder: P
 
 
 def test_no_message_shows_a_secret_wherever_it_was_put(folder: Path) -> None:
-    for place in ("password: ", "password_env: ", "username: [1], password_file: ", "keytab: "):
+    quoted_by_yaml = ("password: *", "password: !!")
+    for place in (
+        "password: ",
+        "password_env: ",
+        "username: [1], password_file: ",
+        "keytab: ",
+        *quoted_by_yaml,
+    ):
         text = f"credentials: {{lab: {{{place}{SECRET}}}}}\nservers: [{{name: d1, credential: lab}}]\n"
         assert SECRET not in "\n".join(mistakes(text, folder)), place
 

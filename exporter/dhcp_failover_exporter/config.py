@@ -37,7 +37,9 @@ Section = Literal[
 
 _UNITS = {"y": 31_536_000.0, "w": 604_800.0, "d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 # Prometheus' own form: units from large to small, each at most once ("1h30m").
-_DURATION = re.compile(r"(?=\d)" + "".join(rf"(?:(?P<{unit}>\d+){unit})?" for unit in _UNITS))
+_DURATION = re.compile(r"(?=\d)" + "".join(rf"(?:(?P<{unit}>\d{{1,9}}){unit})?" for unit in _UNITS))
+
+_QUOTED = re.compile(r"""(['"])(.*?)\1""")
 
 
 def _duration(value: object, info: ValidationInfo) -> object:
@@ -74,8 +76,10 @@ def _set_variable(value: object) -> object:
 
 
 def _named_in_file(value: object, info: ValidationInfo) -> object:
-    if not isinstance(value, str):
+    if isinstance(value, Credential):
         return value
+    if not isinstance(value, str):
+        raise PydanticCustomError("credential", "write the name of an entry under credentials")
     known: Mapping[str, Credential | None] = (info.context or {}).get("credentials", {})
     if value not in known:
         listed = ", ".join(sorted(known)) or "none"
@@ -243,14 +247,27 @@ def _read(path: Path) -> str:
 def _mapping(text: str) -> tuple[dict[str, Any], list[Mistake]]:
     try:
         node, raw = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
+        mistakes = list(_duplicates(node, ""))
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}" if error.problem_mark else "file"
-        raise ConfigurationError(Mistake(line, f"not YAML: {error.problem}")) from error
-    except yaml.YAMLError as error:
-        raise ConfigurationError(Mistake("file", "not YAML: a character that YAML does not allow")) from error
+        raise ConfigurationError(Mistake(line, f"not YAML: {_without_quotations(error)}")) from None
+    except yaml.YAMLError:
+        raise ConfigurationError(Mistake("file", "not YAML: a character that YAML does not allow")) from None
+    except ValueError:
+        raise ConfigurationError(Mistake("file", "not YAML: a date or number that does not exist")) from None
+    except RecursionError:
+        raise ConfigurationError(Mistake("file", "not YAML: too deep, or an alias within itself")) from None
     if not isinstance(raw, dict):
         raise ConfigurationError(Mistake("file", "write a mapping with the keys credentials and servers"))
-    return raw, list(_duplicates(node, ""))
+    return raw, mistakes
+
+
+def _without_quotations(error: yaml.MarkedYAMLError) -> str:
+    """PyYAML's complaint. An alias or tag that it quotes may be a secret; a character or a <token> is none."""
+    return _QUOTED.sub(
+        lambda match: match[0] if len(match[2]) == 1 or match[2].startswith("<") else "...",
+        error.problem or "it cannot be read",
+    )
 
 
 def _duplicates(node: yaml.Node | None, path: str) -> Iterator[Mistake]:
@@ -319,17 +336,18 @@ class _Reader:
             return {}
         places = len(self.mistakes)
         self.model(ServerSettings, {**fields, "name": "defaults"}, "defaults", required=False)
-        wrong = {mistake.path.split(".")[1] for mistake in self.mistakes[places:]}
+        wrong = {re.split(r"[.\[\]]", mistake.path)[1] for mistake in self.mistakes[places:]}
         if "name" in fields:
             self.mistake("defaults.name", "a name belongs to one server: move it under servers")
-        return {key: value for key, value in fields.items() if key not in wrong | {"name"}}
+        return {key: value for key, value in fields.items() if str(key) not in wrong | {"name"}}
 
     def server(self, place: str, fields: object, defaults: dict[str, Any]) -> ServerSettings | None:
         if not isinstance(fields, dict):
             self.mistake(place, "write a mapping, as in {name: dhcp01.lab.local}")
             return None
         merged = _merged(defaults, fields)
-        credential = self.context["credentials"].get(merged.get("credential"))
+        named = merged.get("credential")
+        credential = self.context["credentials"].get(named) if isinstance(named, str) else None
         server = self.model(ServerSettings, merged, place)
         for key, remedy in (*_unfit_logon(merged, credential), *_short_timeout(server)):
             self.mistake(f"{place}.{key}", remedy)
@@ -374,7 +392,8 @@ def _unfit_logon(merged: dict[str, Any], credential: Credential | None) -> Itera
         return
     if auth == "certificate" and not credential.certificate_file:
         yield "auth", "certificate needs certificate_file and certificate_key_file in its credential"
-    if auth in ("basic", "ntlm") and not (credential.password_file or credential.password_env):
+    password = credential.password_file or credential.password_env
+    if auth in ("basic", "ntlm") and not (credential.username and password):
         yield "auth", f"{auth} needs username and password_file or password_env in its credential"
 
 
