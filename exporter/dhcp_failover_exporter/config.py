@@ -263,7 +263,7 @@ def _mapping(text: str) -> tuple[dict[str, Any], list[Mistake]]:
 
 
 def _without_quotations(error: yaml.MarkedYAMLError) -> str:
-    """PyYAML's complaint. An alias or tag that it quotes may be a secret; a character or a <token> is none."""
+    """PyYAML's complaint. A quoted alias or tag may be a secret; a single character or a <token> is none."""
     return _QUOTED.sub(
         lambda match: match[0] if len(match[2]) == 1 or match[2].startswith("<") else "...",
         error.problem or "it cannot be read",
