@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(autouse=True)
 def no_sockets_in_unit_tests(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A unit test that reaches for the network fails instead of being slow, or green by luck."""
-    if request.node.get_closest_marker("wire") or request.node.get_closest_marker("e2e"):
+    if any(request.node.get_closest_marker(name) for name in ("static", "wire", "e2e")):
         return
 
     def refuse(*_: object) -> None:

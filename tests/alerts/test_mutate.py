@@ -34,7 +34,7 @@ def test_every_recorded_survivor_is_still_a_mutant_and_has_a_reason() -> None:
     assert all(len(why) > 20 for why in survivors_expected().values())
 
 
-@pytest.mark.e2e
+@pytest.mark.static
 @pytest.mark.timeout(300)
 def test_a_sample_of_the_mutants_is_caught(promtool: str) -> None:
     """All of them take a quarter of an hour: python tests/alerts/mutate.py."""
@@ -43,7 +43,7 @@ def test_a_sample_of_the_mutants_is_caught(promtool: str) -> None:
     assert [it for it in chosen if not caught(it, rules(), promtool)] == []
 
 
-@pytest.mark.e2e
+@pytest.mark.static
 def test_an_unchanged_rule_is_not_caught(promtool: str) -> None:
     index, rule = next((n, it) for n, it in enumerate(rules()) if it.get("alert") == "DhcpFailoverScopeFull")
     assert not caught(Mutant(index, rule_name(rule), "none", "none", rule["expr"]), rules(), promtool)

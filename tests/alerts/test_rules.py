@@ -73,7 +73,7 @@ def test_amtool_accepts_the_sample(amtool: str) -> None:
     subprocess.run([amtool, "check-config", str(ALERTMANAGER)], check=True, capture_output=True)
 
 
-@pytest.mark.e2e
+@pytest.mark.static
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("file", sorted(CASES.glob("*.yml")), ids=lambda file: file.stem)
 def test_rule_tests_pass(file: Path, promtool: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.static
 
 # Versions of grafana-foundation-sdk that carry the types of that Grafana. Without a pin pip takes 10.1's, whose epoch
 # sorts above the newer numbering; 0.0.21 carries the types of 12.
