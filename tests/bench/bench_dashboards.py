@@ -18,11 +18,11 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "tests"))
 
-from tests.dashboards import history  # noqa: E402 (found by the line above)
-from tests.dashboards.asking import EVERYTHING, Page, of_pair  # noqa: E402
-from tests.e2e.servers import prometheus  # noqa: E402
+from dashboards import history  # noqa: E402 (found by the line above)
+from dashboards.asking import EVERYTHING, Page, of_pair  # noqa: E402
+from e2e.servers import prometheus  # noqa: E402
 
 
 def program(name: str) -> str:

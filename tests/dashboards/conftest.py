@@ -1,15 +1,12 @@
 """The dashboards as Grafana reads them."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-# `tests.dashboards.history` and `tests.e2e.servers` are shared with the benchmark, also under a bare `pytest`.
-sys.path.insert(0, str(ROOT))
 
 FILES = sorted((ROOT / "dashboards").glob("*.json"))
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.dashboards import history, promql
 
+from dashboards import history, promql
 from dhcp_failover_exporter import failover
 from dhcp_failover_exporter.metrics import CATALOGUE
 

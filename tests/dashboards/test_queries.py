@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.dashboards import history
-from tests.dashboards.asking import EVERYTHING, Page, of_pair
-from tests.e2e.servers import Prometheus, eventually, prometheus
+
+from dashboards import history
+from dashboards.asking import EVERYTHING, Page, of_pair
+from e2e.servers import Prometheus, eventually, prometheus
 
 pytestmark = pytest.mark.e2e
 
