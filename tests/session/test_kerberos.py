@@ -1,12 +1,8 @@
 """Kerberos with a real KDC: tickets by password and keytab, message encryption, and what fails how."""
 
-import os
-import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,112 +12,20 @@ from dhcp_failover_exporter import errors
 from dhcp_failover_exporter.config import Credential
 from dhcp_failover_exporter.session import kerberos_available
 from dhcp_failover_exporter.simulator.wsman import Account, WinRM
+from e2e.kdc import REALM, Kdc
 
 pytestmark = pytest.mark.e2e
 
-REALM = "LAB.TEST"
 USER = f"svc-monitor@{REALM}"
 PASSWORD = "Gänse-7-fürs-Schloss"
 Open = Callable[..., Any]
-
-KRB5_CONF = """
-[libdefaults]
- default_realm = {realm}
- dns_lookup_realm = false
- dns_lookup_kdc = false
- dns_canonicalize_hostname = false
- rdns = false
-[realms]
- {realm} = {{
-  kdc = 127.0.0.1:{port}
- }}
-"""
-KDC_CONF = """
-[realms]
- {realm} = {{
-  database_name = {folder}/principal
-  key_stash_file = {folder}/stash
-  kdc_listen = 127.0.0.1:{port}
-  kdc_tcp_listen = 127.0.0.1:{port}
- }}
-[dbmodules]
- db_module_dir = {modules}
-[logging]
- kdc = FILE:{folder}/kdc.log
-"""
-
-
-@dataclass
-class Kdc:
-    """MIT's KDC for one realm in a folder, unpacked, not installed."""
-
-    folder: Path
-    program: Callable[[str], str]
-    port: int = 0
-    environment: dict[str, str] = field(default_factory=dict)
-    process: subprocess.Popen[bytes] | None = None
-
-    def create(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        libraries = next(Path(self.program("krb5kdc")).parents[1].glob("lib/*-linux-gnu"))
-        values = {
-            "realm": REALM,
-            "port": self.port,
-            "folder": self.folder,
-            "modules": libraries / "krb5/plugins/kdb",
-        }
-        (self.folder / "krb5.conf").write_text(KRB5_CONF.format(**values))
-        (self.folder / "kdc.conf").write_text(KDC_CONF.format(**values))
-        self.environment = {
-            **os.environ,
-            "KRB5_CONFIG": str(self.folder / "krb5.conf"),
-            "KRB5_KDC_PROFILE": str(self.folder / "kdc.conf"),
-            "LD_LIBRARY_PATH": str(libraries),
-        }
-        self._run("kdb5_util", "create", "-s", "-r", REALM, "-P", "master")
-        # As Active Directory does: a wrong password is refused before a ticket is given.
-        self.administer(f"addprinc +requires_preauth -pw {PASSWORD} {USER}")
-
-    def administer(self, query: str) -> None:
-        self._run("kadmin.local", "-r", REALM, "-q", query)
-
-    def keytab(self, principal: str, *, fresh: bool = True) -> Path:
-        """A keytab for the principal; a fresh one has a random key instead of a password."""
-        path = self.folder / f"{principal.replace('/', '-')}.keytab"
-        if fresh:
-            self.administer(f"addprinc -randkey {principal}")
-        self.administer(f"ktadd -k {path} {'' if fresh else '-norandkey '}{principal}")
-        return path
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [self.program("krb5kdc"), "-n", "-r", REALM, "-P", str(self.folder / "pid")],
-            env=self.environment,
-        )
-        ends = time.monotonic() + 10
-        while True:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
-                return
-            assert time.monotonic() < ends, (self.folder / "kdc.log").read_text()
-            time.sleep(0.02)
-
-    def stop(self) -> None:
-        if self.process:
-            self.process.terminate()
-            self.process.wait(timeout=10)
-            self.process = None
-
-    def _run(self, name: str, *arguments: str) -> None:
-        subprocess.run(
-            [self.program(name), *arguments], env=self.environment, check=True, capture_output=True
-        )
 
 
 @pytest.fixture(scope="module")
 def realm(tmp_path_factory: pytest.TempPathFactory, program: Callable[[str], str]) -> Iterator[Kdc]:
     made = Kdc(tmp_path_factory.mktemp("kdc"), program)
     made.create()
+    made.add_user(USER, PASSWORD)
     yield made
     made.stop()
 
