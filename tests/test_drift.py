@@ -79,7 +79,7 @@ POLICIES = [
         "UserClass": ["EQ", "guest"],
     },
 ]
-WHOLE = {
+WHOLE: dict[str, Any] = {
     "scope": SCOPE,
     "options": OPTIONS,
     "reservations": RESERVATIONS,
@@ -150,7 +150,7 @@ def _field(key: str, value: Any, random_: random.Random) -> Any:
 
 @given(st.randoms(use_true_random=False))
 def test_order_and_spelling_change_nothing(random_: random.Random) -> None:
-    other = {
+    other: dict[str, Any] = {
         part: respelled(value, random_)
         if isinstance(value, dict)
         else tuple(respelled(item, random_) for item in random_.sample(value, len(value)))

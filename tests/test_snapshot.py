@@ -344,7 +344,8 @@ class TestAwkwardInput:
 
     @pytest.fixture(params=DOCUMENTS, ids=lambda path: path.stem)
     def recorded(self, request: pytest.FixtureRequest) -> dict[str, Any]:
-        return json.loads(request.param.read_text())
+        document: dict[str, Any] = json.loads(request.param.read_text())
+        return document
 
     def test_whole(self, recorded: dict[str, Any]) -> None:
         section = parse([json.dumps(recorded)], [recorded["section"]])[recorded["section"]]

@@ -29,9 +29,7 @@ def answers(servers: int) -> Sequence[tuple[str, View, Sequence[Section]]]:
     scope_ids = [f"10.{number // 250}.{number % 250}.0" for number in range(SCOPES)]
     relationship = Relationship("dhcp01-dhcp02", "dhcp02.lab.local", "Normal", tuple(scope_ids))
     statistics = [
-        ScopeStatistics(
-            scope, *(number + field for field in range(4)), 12.5, *(number + field for field in range(4))
-        )
+        ScopeStatistics(scope, number, number + 1, number + 2, number + 3, 12.5, *range(number, number + 4))
         for number, scope in enumerate(scope_ids)
     ]
     sections = (Section("relationships", (relationship,)), Section("statistics", tuple(statistics)))

@@ -54,7 +54,7 @@ def server(
 
 def pages(of: str, url: str, end: float) -> Iterator[Page]:
     """The dashboard with everything chosen; the one about a pair, of each pair with an incident."""
-    everything = [EVERYTHING]
+    everything: list[Mapping[str, str]] = [EVERYTHING]
     if of == "dhcp-failover-relationship":
         everything = [of_pair(pair) for pair in range(len(history.INCIDENTS))]
     for variables in everything:

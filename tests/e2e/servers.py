@@ -20,7 +20,7 @@ import yaml
 T = TypeVar("T")
 
 
-def eventually(condition: Callable[[], T], timeout_seconds: float, what: str = "") -> T:
+def eventually(condition: Callable[[], T | None], timeout_seconds: float, what: str = "") -> T:
     """The first true value of the condition; fails with its last value when the time is over."""
     deadline = time.monotonic() + timeout_seconds
     while True:

@@ -43,7 +43,7 @@ def test_messages_are_encrypted_over_http_always(settings: Make) -> None:
 def test_a_keytab_is_a_credential_of_its_own(settings: Make, tmp_path: Path) -> None:
     file = tmp_path / "monitor.keytab"
     credential = Credential(name="k", username="svc@LAB.TEST", keytab=file)
-    auth = negotiation(settings(5985, auth="kerberos", credential=credential))
+    auth: Any = negotiation(settings(5985, auth="kerberos", credential=credential))
     assert auth.username == KerberosKeytab(keytab=f"FILE:{file}", principal="svc@LAB.TEST")
     assert auth.password is None
 

@@ -17,8 +17,8 @@ from dhcp_failover_exporter.simulator.wsman import (
     Endpoint,
     Quotas,
     WinRM,
-    conversation,
 )
+from dhcp_failover_exporter.simulator.wsman.logon import Logon, LogonRefusedError
 
 pytestmark = pytest.mark.wire
 
@@ -378,15 +378,15 @@ def test_a_logon_that_the_host_forgot_passes_the_gate_again(
     winrm, options = request.getfixturevalue("https_host" if tls else "http_host")
     opened = request.getfixturevalue("open_session")(winrm, logon=gate, **options)
     opened.collect()
-    real, forgotten = conversation.Logon.authenticate, [True]
+    real, forgotten = Logon.authenticate, [True]
 
-    def forget_once(logon: conversation.Logon, message: Any) -> Any:
+    def forget_once(logon: Logon, message: Any) -> Any:
         if forgotten:
             forgotten.pop()
-            raise conversation.LogonRefusedError("forgotten")
+            raise LogonRefusedError("forgotten")
         return real(logon, message)
 
-    monkeypatch.setattr(conversation.Logon, "authenticate", forget_once)
+    monkeypatch.setattr(Logon, "authenticate", forget_once)
     assert opened.collect() == ['{"contract":1}']
     assert gate.seen == ["proven"] * 2
     assert winrm.shells_opened == 1

@@ -49,7 +49,7 @@ def test_openmetrics_parses_and_ends_once(site: Any, client_of: Any) -> None:
     answer = client_of(site).get("/metrics", headers=OPENMETRICS)
     assert answer.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
     assert answer.text.count("# EOF") == 1
-    families = parse_openmetrics(answer.text)  # type: ignore[no-untyped-call]  # the library's gap
+    families = parse_openmetrics(answer.text)
     assert any(family.name == "dhcp_failover_state" for family in families)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from dhcp_failover_exporter.errors import UnreachableError
 
@@ -45,9 +45,17 @@ class Viewer:
         self.url = url
         self.wrong: list[str] = []
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("console", lambda message: message.type == "error" and self.wrong.append(message.text))
-        self.page.on("request", lambda asked: asked.url.startswith(url) or self.wrong.append(asked.url))
+        self.page.on("console", self._heard)
+        self.page.on("request", self._asked)
         self.page.goto(url)
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.wrong.append(message.text)
+
+    def _asked(self, request: Request) -> None:
+        if not request.url.startswith(self.url):
+            self.wrong.append(request.url)
 
     def shot(self, name: str, *, full: bool = True) -> None:
         """A picture for people, where the environment names a folder for them."""
