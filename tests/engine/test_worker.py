@@ -397,3 +397,16 @@ def test_a_probe_of_a_server_that_backs_off_polls_it(stage: Any) -> None:
     stage.run(worker, seconds=1)
     assert len(stage.server().times("relationships")) == before + 1
     assert answer.result(0).publication.health.failure == "unreachable"
+
+
+def test_an_interruption_while_the_session_is_made_counts_for_it(stage: Any) -> None:
+    open_session = stage.open_session
+
+    def interrupted_meanwhile(*given: Any) -> Any:
+        worker.interrupt()
+        return open_session(*given)
+
+    stage.open_session = interrupted_meanwhile
+    worker = stage.worker()
+    worker.step()
+    assert worker.entry.polled is None

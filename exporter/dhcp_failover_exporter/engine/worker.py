@@ -150,6 +150,8 @@ class Worker:
     def _ask(self, call: Call) -> Answer:
         if self._session is None:
             self._session = self._shared.open_session(self.settings, self._hooks())
+            if self._interrupted:  # by somebody who found no session yet
+                self._session.interrupt()
         after_event = self._dossier.watermark if "events" in call.sections else None
         return self._session.collect(
             call.sections, call.scopes, after_event, timeout_seconds=self.settings.timeout_seconds
