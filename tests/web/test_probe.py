@@ -108,6 +108,21 @@ def test_without_polling_a_silent_server_is_up_0_timeout_too(site: Any, client_o
     assert value(answer.text, "dhcp_failover_poll_failed", reason="timeout") == 1
 
 
+def test_a_target_that_a_reload_takes_away_meanwhile_is_one_sentence(
+    site: Any, client_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.polling = False
+    left, _ = site.pair()
+    client = client_of(site)
+    left.silent.clear()
+    monkeypatch.setattr(site.engine, "entries", dict)
+    answer = client.get(TARGET, headers={TIMEOUT: "0.7"})
+    assert (answer.status_code, answer.text) == (
+        400,
+        "target 'dhcp01.lab.local' is no longer in the configuration\n",
+    )
+
+
 def test_debug_shows_the_probe_its_metrics_and_the_masked_configuration(
     site: Any, client_of: Any, unreachable: Any
 ) -> None:

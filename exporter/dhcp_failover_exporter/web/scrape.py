@@ -69,7 +69,10 @@ class Scrape:
         try:
             return await asyncio.wait_for(asyncio.wrap_future(self._engine.probe(server)), seconds)
         except TimeoutError:
-            return _unanswered(self._engine.entries()[server], seconds)
+            last = self._engine.entries().get(server)
+            if last is None:
+                raise HTTPException(400, f"target {server!r} is no longer in the configuration") from None
+            return _unanswered(last, seconds)
 
     def _exposition(self, request: Request, groups: Collection[Group] | None) -> Response:
         publications = tuple(self._engine.publications().values())
