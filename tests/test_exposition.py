@@ -46,6 +46,12 @@ from dhcp_failover_exporter.snapshot import (
 )
 
 HEALTH = PollHealth("10.0.0.1", "ntlm", "lab", polls=1, answered=100.0, fresh_seconds=37.5)
+# By whether it is OpenMetrics, which prometheus_client leaves untyped.
+RENDER: Mapping[bool, Callable[[CollectorRegistry], bytes]] = {
+    False: generate_latest,
+    True: generate_openmetrics,
+}
+PARSE: Mapping[bool, Callable[[str], Iterable[Metric]]] = {False: parse_text, True: parse_openmetrics}
 ABOUT_SERVERS = [family for family in CATALOGUE.values() if family.group]
 
 
@@ -197,9 +203,9 @@ class TestJoin:
     def test_the_exporters_own_families_are_joined(self, openmetrics: bool) -> None:
         registry = CollectorRegistry()
         Counter("dhcp_failover_exporter_sessions_opened", "Sessions.", registry=registry).inc()
-        own = (generate_openmetrics if openmetrics else generate_latest)(registry)
+        own = RENDER[openmetrics](registry)
         text = join([publication()], 110.0, openmetrics=openmetrics, own=own)
-        families = list((parse_openmetrics if openmetrics else parse_text)(text.decode()))
+        families = PARSE[openmetrics](text.decode())
         assert "dhcp_failover_exporter_sessions_opened" in {family.name for family in families}
         assert text.count(b"# EOF") == int(openmetrics)
 
@@ -219,7 +225,7 @@ class Oracle:
     """The same samples as a plain collector of prometheus_client gives them."""
 
     def __init__(self, given: Mapping[str, Iterable[Sample]]) -> None:
-        self._families: dict[str, Metric] = {}
+        self._families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
         for server, found in given.items():
             for sample in found:
                 self._add(server, sample)
@@ -228,8 +234,10 @@ class Oracle:
         family = self._families.setdefault(sample.family, self._new(CATALOGUE[sample.family]))
         family.add_metric([server, *sample.labels], sample.value)
 
-    def _new(self, family: Family) -> Any:
-        kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+    def _new(self, family: Family) -> CounterMetricFamily | GaugeMetricFamily:
+        kind: type[CounterMetricFamily | GaugeMetricFamily] = (
+            CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+        )
         return kind(family.name, family.help, labels=family.labels)
 
     def collect(self) -> Iterable[Metric]:
@@ -340,12 +348,11 @@ def test_what_is_rendered_parses_to_what_a_plain_collector_gives(fleet: Any) -> 
     registry = CollectorRegistry()
     registry.register(oracle)
 
-    text = join(publications, 110.0).decode()
-    assert normalised(parse_text(text)) == normalised(parse_text(generate_latest(registry).decode()))
-    openmetrics = join(publications, 110.0, openmetrics=True).decode()
-    assert normalised(parse_openmetrics(openmetrics)) == normalised(
-        parse_openmetrics(generate_openmetrics(registry).decode())
-    )
+    for openmetrics in (False, True):
+        parse = PARSE[openmetrics]
+        ours = join(publications, 110.0, openmetrics=openmetrics).decode()
+        theirs = RENDER[openmetrics](registry).decode()
+        assert normalised(parse(ours)) == normalised(parse(theirs))
 
 
 @pytest.mark.e2e

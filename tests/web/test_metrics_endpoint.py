@@ -2,13 +2,17 @@
 
 import gzip
 import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.core import Metric
+from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"}
+# Untyped in prometheus_client.
+parse_openmetrics: Callable[[str], Iterable[Metric]] = openmetrics.text_string_to_metric_families
 OWN = ("process_", "python_", "dhcp_failover_exporter_")
 
 
@@ -49,8 +53,7 @@ def test_openmetrics_parses_and_ends_once(site: Any, client_of: Any) -> None:
     answer = client_of(site).get("/metrics", headers=OPENMETRICS)
     assert answer.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
     assert answer.text.count("# EOF") == 1
-    families = parse_openmetrics(answer.text)
-    assert any(family.name == "dhcp_failover_state" for family in families)
+    assert any(family.name == "dhcp_failover_state" for family in parse_openmetrics(answer.text))
 
 
 def test_plain_is_text_0_0_4_and_says_what_it_depends_on(site: Any, client_of: Any) -> None:
