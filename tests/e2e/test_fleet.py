@@ -31,9 +31,12 @@ def pair(number: int, scope_count: int = 2) -> Pair:
 
 
 @contextlib.contextmanager
-def watched(lab: Lab, folder: Path, **options: object) -> Iterator[Exporter]:
+def watched(lab: Lab, folder: Path, *, polling: bool = True) -> Iterator[Exporter]:
     configuration = lab.configuration(
-        intervals=FAST, timeout=f"{TIMEOUT_SECONDS:.0f}s", sections={"ports": False}, **options
+        intervals=FAST,
+        timeout=f"{TIMEOUT_SECONDS:.0f}s",
+        sections={"ports": False},
+        polling={"enabled": polling},
     )
     with exporter(configuration, folder) as running:
         yield running
@@ -125,7 +128,7 @@ def test_probes_of_hung_servers_do_not_delay_a_healthy_one(tmp_path: Path) -> No
 
 
 def test_two_scrapers_cost_the_servers_no_more_polls_than_one(tmp_path: Path) -> None:
-    with Lab([pair(1)]) as lab, watched(lab, tmp_path, polling={"enabled": False}) as running:
+    with Lab([pair(1)]) as lab, watched(lab, tmp_path, polling=False) as running:
         host = next(iter(lab.hosts.values()))
         done = threading.Event()
 

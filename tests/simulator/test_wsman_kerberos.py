@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pypsrp.powershell import PowerShell, RunspacePool
@@ -61,11 +62,19 @@ def test_logon_and_call(  # noqa: PLR0913 - a case has five sides, and two fixtu
     monkeypatch.setenv("KRB5_CONFIG", realm.environment["KRB5_CONFIG"])
     endpoint = Endpoint(functions=frozenset({"Get-Thing"}))
     with WinRM(Machine(), [SVC], [endpoint], auth=schemes, keytab=keytab) as winrm:
-        options = {"username": username, "password": SVC.password, "auth": auth, "no_proxy": True}
-        with WSMan("localhost", port=winrm.port, ssl=False, **options) as wsman:
+        with WSMan(
+            "localhost",
+            port=winrm.port,
+            ssl=False,
+            username=username,
+            password=SVC.password,
+            auth=auth,
+            no_proxy=True,
+        ) as wsman:
             with RunspacePool(wsman) as pool:
                 assert PowerShell(pool).add_cmdlet("Get-Thing").invoke() == [SVC.username]
-            context = wsman.transport.session.auth.contexts["localhost"]
+            transport: Any = wsman.transport  # with all that its first logon made
+            context = transport.session.auth.contexts["localhost"]
             assert context.negotiated_protocol == negotiated
-            assert wsman.transport.encryption.protocol == f"application/HTTP-{protocol}-session-encrypted"
+            assert transport.encryption.protocol == f"application/HTTP-{protocol}-session-encrypted"
         assert winrm.logons == {SVC.username: 1}

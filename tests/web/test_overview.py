@@ -276,8 +276,8 @@ def test_both_partners_count_the_whole_scope_so_the_larger_counts_and_not_the_su
 
 
 def test_a_silent_server_s_own_free_addresses_are_told_by_its_partner() -> None:
-    own = {"addresses_free_on_this_server": 40, "addresses_free_on_partner_server": 100}
-    view = seen(silent(report(LEFT)), report(RIGHT, sections={"statistics": [statistics(**own)]}))
+    own = statistics(addresses_free_on_this_server=40, addresses_free_on_partner_server=100)
+    view = seen(silent(report(LEFT)), report(RIGHT, sections={"statistics": [own]}))
     assert [side.free for side in view.sides] == [100, 40]
 
 
@@ -334,6 +334,6 @@ def test_severity_is_that_of_the_worst_thing_said(
         NOW,
     )
     view = shown.pairs[0].relationships[0]
-    said = [one.severity for one in (*view.sides, *view.problems)]
+    said = [*(side.severity for side in view.sides), *(problem.severity for problem in view.problems)]
     assert view.severity == min(said, key=advice.SEVERITIES.index)
     assert (view.severity == "ok") == (not view.problems)
