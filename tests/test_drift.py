@@ -25,7 +25,7 @@ SCOPE = {
     "ActivatePolicies": True,
     "Delay": 0,
 }
-OPTIONS = [
+OPTIONS: tuple[dict[str, object], ...] = (
     {
         "OptionId": 6,
         "Name": "DNS Servers",
@@ -35,8 +35,8 @@ OPTIONS = [
     },
     {"OptionId": 6, "Value": ["10.0.0.4"], "PolicyName": "phones"},
     {"OptionId": 43, "Value": ["0x0A", "0xff"], "VendorClass": "Cisco AP", "UserClass": None},
-]
-RESERVATIONS = [
+)
+RESERVATIONS: tuple[dict[str, object], ...] = (
     {
         "ScopeId": "10.0.0.0",
         "IPAddress": "10.0.0.99",
@@ -53,7 +53,7 @@ RESERVATIONS = [
         "Type": "Both",
         "Description": None,
     },
-]
+)
 EXCLUSIONS = [
     {"ScopeId": "10.0.0.0", "StartRange": "10.0.0.10", "EndRange": "10.0.0.19"},
     {"ScopeId": "10.0.0.0", "StartRange": "10.0.0.30", "EndRange": "10.0.0.30"},
