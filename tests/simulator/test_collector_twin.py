@@ -23,6 +23,7 @@ from dhcp_failover_exporter.simulator.windows import (
     Pair,
     Policy,
     Population,
+    Reservation,
     Rights,
     Setup,
     access_denied,
@@ -32,6 +33,7 @@ from dhcp_failover_exporter.simulator.windows import (
     unprotected,
 )
 from dhcp_failover_exporter.simulator.windows.errors import Category
+from dhcp_failover_exporter.simulator.windows.events import OPERATIONAL
 from dhcp_failover_exporter.simulator.windows.network import FAILOVER_PORT
 
 PARSER = Parser(Language(tree_sitter_powershell.language()))
@@ -150,6 +152,7 @@ RECORDS = {
     "ConvertTo-RangeRecord": lambda pair: data_of(pair.primary, "configuration")[1]["Exclusions"][0],
     "Get-ScopePolicy": lambda pair: data_of(pair.primary, "configuration")[1]["Policies"][0],
     "Get-EventSection": lambda pair: data_of(pair.primary, "events"),
+    "ConvertTo-EventRecord": lambda pair: data_of(pair.primary, "events")["Events"][0],
     "ConvertTo-Failure": lambda pair: ask(pair.secondary, "scopes")[0]["error"],
     "ConvertTo-ItemFailure": lambda pair: ask(pair.secondary, "settings")[0]["errors"][0],
     "Get-UnknownSection": lambda pair: ask(pair.primary, "bogus")[0]["error"],
@@ -168,11 +171,6 @@ def test_twin_answers_every_section(pair: Pair) -> None:
 @pytest.mark.parametrize("function", RECORDS)
 def test_records_have_the_fields_of_the_script_in_its_order(function: str, pair: Pair) -> None:
     assert list(RECORDS[function](busy(pair))) in hash_keys(function)
-
-
-def test_event_records_have_the_fields_of_the_script(pair: Pair) -> None:
-    event = data_of(busy(pair).primary, "events")["Events"][0]
-    assert list(event) in hash_keys("Get-EventSection")
 
 
 @pytest.mark.parametrize("section", ["scopes", "bogus"])
@@ -234,6 +232,16 @@ def test_both_name_the_same_items() -> None:
     twin = set(re.findall(r'_item_failure\(error, "([\w-]+)"\)', inspect.getsource(collector)))
     assert script == twin
     assert len(script) > 5
+
+
+def test_both_read_the_same_changes() -> None:
+    query = text(FUNCTIONS["Get-ConfigurationChange"])
+    ranges = re.findall(r"\(EventID>=(\d+) and EventID<=(\d+)\)", query)
+    ids = {number for low, high in ranges for number in range(int(low), int(high) + 1)}
+    ids |= {int(single) for single in re.findall(r"EventID=(\d+)", query)}
+    assert ids == set(collector.CONFIGURATION_CHANGES)
+    # The event log refuses a query of more than about twenty comparisons.
+    assert query.count("EventID") < 20
 
 
 def test_both_use_the_same_limits() -> None:
@@ -367,6 +375,37 @@ def test_events_after_a_watermark_come_oldest_first_and_at_most_500(pair: Pair) 
     rest = data_of(pair.primary, "events", AfterEvent=first["Events"][-1]["RecordId"])
     assert (rest["More"], [event["RecordId"] for event in rest["Events"]]) == (False, list(range(501, 601)))
     assert data_of(pair.primary, "events")["Events"] == []
+
+
+def test_changes_are_the_newest_fifty_of_the_configuration_oldest_first(pair: Pair) -> None:
+    for number in range(60):
+        pair.network.clock.sleep(1)
+        pair.primary.add_reservation("10.16.0.0", Reservation("10.16.0.9", f"00-00-00-00-00-{number:02x}"))
+    pair.primary.logs[OPERATIONAL].write(pair.network.clock.now() + 1, 20243, 4, "not of a scope's inside")
+    changes = data_of(pair.primary, "events", AfterEvent=100)["Changes"]
+    assert len(changes) == 50
+    assert [change["RecordId"] for change in changes] == sorted(change["RecordId"] for change in changes)
+    assert {change["Id"] for change in changes} == {106}
+    assert "10.16.0.0" in changes[-1]["Properties"][0]
+
+
+def test_without_changes_the_list_is_empty(pair: Pair) -> None:
+    pair.primary.logs[OPERATIONAL].clear()
+    answer = ask(pair.primary, "events")[0]
+    assert (answer["data"]["Changes"], answer["errors"]) == ([], [])
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_changes_that_cannot_be_read_cost_no_event(missing: bool, pair: Pair) -> None:
+    if missing:
+        del pair.primary.logs[OPERATIONAL]
+    else:
+        pair.primary.grant("LAB\\svc", Rights(closed=frozenset({OPERATIONAL})))
+    pair.secondary.stop_service()
+    answer = ask(pair.primary, "events")[0]
+    assert answer["data"]["Changes"] is None
+    assert answer["data"]["Events"]
+    assert [error["item"] for error in answer["errors"]] == ["Changes"]
 
 
 def test_disabled_rule_is_found_where_the_active_store_leaves_it_out(pair: Pair) -> None:

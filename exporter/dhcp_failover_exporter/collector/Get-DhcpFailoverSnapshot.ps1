@@ -23,7 +23,7 @@ function Get-DhcpFailoverSnapshot {
 
     .PARAMETER AfterEvent
     Record id of the newest event that the caller already has. Without it, events are the newest 50 changes
-    of state: enough to date the states.
+    of state: enough to date the states. The newest 50 changes of the configuration come in any case.
 
     .OUTPUTS
     System.String. JSON documents in ASCII, with at most 1,000 records each.
@@ -438,10 +438,10 @@ function Get-DhcpFailoverSnapshot {
     }
 
     function Get-ChannelRecord {
-        param([string] $Query = '*', [long] $MaxEvents, [switch] $Oldest)
-        $channel = 'Microsoft-Windows-DHCP Server Events/Admin'
+        param([string] $Channel = 'Admin', [string] $Query = '*', [long] $MaxEvents, [switch] $Oldest)
+        $log = "Microsoft-Windows-DHCP Server Events/$Channel"
         try {
-            Microsoft.PowerShell.Diagnostics\Get-WinEvent -LogName $channel -FilterXPath $Query `
+            Microsoft.PowerShell.Diagnostics\Get-WinEvent -LogName $log -FilterXPath $Query `
                 -MaxEvents $MaxEvents -Oldest:$Oldest -ErrorAction Stop
         }
         catch {
@@ -461,6 +461,26 @@ function Get-DhcpFailoverSnapshot {
         return $newest
     }
 
+    function Get-ConfigurationChange {
+        # Scopes, options and reservations, exclusions, policies.
+        $query = '*[System[(EventID>=70 and EventID<=84) or (EventID>=105 and EventID<=107) or EventID=116 or ' +
+            '(EventID>=119 and EventID<=120) or (EventID>=20220 and EventID<=20239)]]'
+        $newest = @(Get-ChannelRecord -Channel 'Operational' -Query $query -MaxEvents 50)
+        [array]::Reverse($newest)
+        return $newest
+    }
+
+    function ConvertTo-EventRecord {
+        param($Record)
+        return [ordered] @{
+            RecordId    = $Record.RecordId
+            Id          = $Record.Id
+            TimeCreated = ConvertTo-UtcText -Time $Record.TimeCreated
+            Level       = $Record.Level
+            Properties  = @(foreach ($property in $Record.Properties) { "$($property.Value)" })
+        }
+    }
+
     function Get-EventSection {
         param([long] $AfterEvent)
         $eventsPerCall = 500
@@ -469,23 +489,21 @@ function Get-DhcpFailoverSnapshot {
         $records = @(Get-FailoverEvent -AfterEvent $AfterEvent -MaxEvents $eventsPerCall)
         $more = $records.Count -gt $eventsPerCall
         if ($more) { $records = @($records[0..($eventsPerCall - 1)]) }
-        $events = foreach ($record in $records) {
-            [ordered] @{
-                RecordId    = $record.RecordId
-                Id          = $record.Id
-                TimeCreated = ConvertTo-UtcText -Time $record.TimeCreated
-                Level       = $record.Level
-                Properties  = @(foreach ($property in $record.Properties) { "$($property.Value)" })
-            }
-        }
+        $events = @(foreach ($record in $records) { ConvertTo-EventRecord -Record $record })
+        $errors = @()
+        $changes = $null
+        # They only tell where to look again: an account that may not read them still gets the events.
+        try { $changes = @(foreach ($record in Get-ConfigurationChange) { ConvertTo-EventRecord -Record $record }) }
+        catch { $errors += ConvertTo-ItemFailure -ErrorRecord $_ -Item 'Changes' }
         return @{
             data   = [ordered] @{
                 NewestRecordId = $newest.RecordId
                 OldestRecordId = $oldest.RecordId
                 More           = $more
-                Events         = @($events)
+                Events         = $events
+                Changes        = $changes
             }
-            errors = @()
+            errors = $errors
         }
     }
 

@@ -28,7 +28,7 @@ from dhcp_failover_exporter.simulator.windows.cmdlets import (
 )
 from dhcp_failover_exporter.simulator.windows.configuration import FAILOVER_RULES
 from dhcp_failover_exporter.simulator.windows.errors import Category, CmdletError
-from dhcp_failover_exporter.simulator.windows.events import ADMIN
+from dhcp_failover_exporter.simulator.windows.events import ADMIN, OPERATIONAL
 from dhcp_failover_exporter.simulator.windows.network import FAILOVER_PORT
 from dhcp_failover_exporter.simulator.windows.server import DhcpServer
 
@@ -36,6 +36,7 @@ COMMAND: Final = "Get-DhcpFailoverSnapshot"
 RECORDS_PER_DOCUMENT: Final = 1000
 EVENTS_PER_CALL: Final = 500
 PORT_SECONDS: Final = 4.0
+CONFIGURATION_CHANGES: Final = (*range(70, 85), *range(105, 108), 116, 119, 120, *range(20220, 20240))
 
 Content = dict[str, object]
 
@@ -186,6 +187,16 @@ def _firewall_record(name: str, rule: Record | None, local_port: object) -> Reco
         "Profile": text_or_none(known.get("Profile")),
         "LocalPort": text_list(local_port),
         "PolicyStoreSourceType": text_or_none(known.get("PolicyStoreSourceType")),
+    }
+
+
+def _event_record(record: Record) -> Record:
+    return {
+        "RecordId": record["RecordId"],
+        "Id": record["Id"],
+        "TimeCreated": utc_text(record["TimeCreated"]),
+        "Level": record["Level"],
+        "Properties": texts(record["Properties"]),
     }
 
 
@@ -447,9 +458,9 @@ class _Run:
         }
         return {"data": data, "errors": errors}
 
-    def channel_record(self, **query: Any) -> list[Record]:
+    def channel_record(self, channel: str = ADMIN, **query: Any) -> list[Record]:
         try:
-            return self.stop(self.cmdlets.get_win_event(ADMIN, **query))
+            return self.stop(self.cmdlets.get_win_event(channel, **query))
         except CmdletError as error:
             if not error.fully_qualified_error_id.startswith("NoMatchingEventsFound,"):
                 raise
@@ -462,27 +473,28 @@ class _Run:
             )
         return self.channel_record(ids=(20251, 20252, 20259, 20260), max_events=50)[::-1]
 
+    def configuration_change(self) -> list[Record]:
+        return self.channel_record(OPERATIONAL, ids=CONFIGURATION_CHANGES, max_events=50)[::-1]
+
     def event_section(self) -> Content:
         newest = self.channel_record(max_events=1)
         oldest = self.channel_record(max_events=1, oldest=True)
         records = self.failover_event(EVENTS_PER_CALL)
-        events = [
-            {
-                "RecordId": record["RecordId"],
-                "Id": record["Id"],
-                "TimeCreated": utc_text(record["TimeCreated"]),
-                "Level": record["Level"],
-                "Properties": texts(record["Properties"]),
-            }
-            for record in records[:EVENTS_PER_CALL]
-        ]
+        events = [_event_record(record) for record in records[:EVENTS_PER_CALL]]
+        errors: list[Record] = []
+        changes: list[Record] | None = None
+        try:
+            changes = [_event_record(record) for record in self.configuration_change()]
+        except CmdletError as error:
+            errors.append(_item_failure(error, "Changes"))
         data = {
             "NewestRecordId": newest[0]["RecordId"] if newest else None,
             "OldestRecordId": oldest[0]["RecordId"] if oldest else None,
             "More": len(records) > EVENTS_PER_CALL,
             "Events": events,
+            "Changes": changes,
         }
-        return {"data": data, "errors": []}
+        return {"data": data, "errors": errors}
 
     def powershell_policy(self, policy: str, name: str) -> bool:
         try:

@@ -441,6 +441,16 @@ class Cmdlets:
     ) -> Answer:
         """Get-WinEvent of a channel: these ids beyond this record id, newest first unless `oldest`."""
         self.server.catch_up(self.now)
+        if log_name in self.rights.closed:
+            yield _denial("Get-WinEvent", self.server.fqdn, of_dhcp=False)
+            return
+        if log_name not in self.server.logs:
+            yield CmdletError(
+                "NoMatchingLogsFound,Microsoft.PowerShell.Commands.GetWinEventCommand",
+                Category.ObjectNotFound,
+                f'There is not an event log on the localhost computer that matches "{log_name}".',
+            )
+            return
         log = self.server.logs[log_name].read()
         found = [event for event in log if event.record_id > after and (not ids or event.id in ids)]
         if not found:

@@ -48,11 +48,13 @@ class Rights:
     denied   cmdlets that refuse it
     empty    cmdlets that answer it with nothing, as performance classes do
     hidden   single fields, (cmdlet, field), that stay empty for it
+    closed   channels of the event log that it may not read
     """
 
     denied: frozenset[str] = frozenset()
     empty: frozenset[str] = frozenset()
     hidden: frozenset[tuple[str, str]] = frozenset()
+    closed: frozenset[str] = frozenset()
 
     @classmethod
     def dhcp_users(cls) -> "Rights":
