@@ -3,7 +3,7 @@
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,7 @@ from dhcp_failover_exporter.errors import ContractError, DeadlineError
 from dhcp_failover_exporter.snapshot import (
     SECTIONS,
     Counters,
+    Event,
     Events,
     PortProbe,
     Relationship,
@@ -27,6 +28,8 @@ from dhcp_failover_exporter.snapshot import (
     merge,
     parse,
 )
+
+Kind = TypeVar("Kind")
 
 DOCUMENTS = sorted((Path(__file__).parent / "data").glob("*.json"))
 
@@ -50,6 +53,17 @@ def read(section: str, data: Any = None, **rest: Any) -> Section:
     return parse([document(section, data, **rest)], [section])[section]
 
 
+def only(kind: type[Kind], section: Section) -> Kind:
+    (record,) = section.records
+    assert isinstance(record, kind)
+    return record
+
+
+def failure(section: Section) -> SectionError:
+    assert section.failure
+    return section.failure
+
+
 class TestRecords:
     def test_a_relationship_is_read_under_its_windows_names(self) -> None:
         (relationship,) = read("relationships", [RELATIONSHIP | {"PrimaryServerIP": "10.0.0.1"}]).records
@@ -65,7 +79,7 @@ class TestRecords:
 
     def test_an_unknown_field_and_an_unknown_state_are_no_mistake(self) -> None:
         section = read("relationships", [RELATIONSHIP | {"State": "Hibernating", "Mood": {"deep": [1]}}])
-        assert section.records[0].state == "Hibernating"
+        assert only(Relationship, section).state == "Hibernating"
         assert section.reason is None
 
     def test_a_single_object_is_a_list_of_one(self) -> None:
@@ -81,7 +95,7 @@ class TestRecords:
         raw = {key: value for key, value in RELATIONSHIP.items() if key != "Mode"}
         if missing != "absent":
             raw["Mode"] = missing
-        assert read("relationships", [raw]).records[0].mode is None
+        assert only(Relationship, read("relationships", [raw])).mode is None
 
     @pytest.mark.parametrize("unlimited", [-1, 4294967295, 922337203685.4775, None])
     def test_an_unlimited_lease_is_none(self, unlimited: float | None) -> None:
@@ -93,9 +107,8 @@ class TestRecords:
         assert read("statistics", [raw]).records == (ScopeStatistics("10.0.0.0", addresses_in_use=0),)
 
     def test_times_are_epoch_seconds_of_utc(self) -> None:
-        (server,) = read("server", {"UtcNow": "2026-01-15T12:00:00.1234567Z"}).records
-        assert isinstance(server, Server)
-        assert server.utc_now == pytest.approx(1768478400.123456)
+        section = read("server", {"UtcNow": "2026-01-15T12:00:00.1234567Z"})
+        assert only(Server, section).utc_now == pytest.approx(1768478400.123456)
 
     def test_a_time_without_a_zone_is_utc_wherever_the_exporter_runs(
         self, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
@@ -103,12 +116,12 @@ class TestRecords:
         request.addfinalizer(time.tzset)
         monkeypatch.setenv("TZ", "Asia/Tokyo")
         time.tzset()
-        assert read("server", {"UtcNow": "2026-01-15T12:00:00"}).records[0].utc_now == 1768478400
+        assert only(Server, read("server", {"UtcNow": "2026-01-15T12:00:00"})).utc_now == 1768478400
 
     def test_half_a_surrogate_pair_is_replaced_and_a_whole_one_kept(self) -> None:
         raw = '{"contract":1,"section":"scopes","elapsed":0,"data":[{"ScopeId":"10.0.0.0","Name":"%s"}]}'
         names = [
-            parse([raw % name], ["scopes"])["scopes"].records[0].name
+            only(Scope, parse([raw % name], ["scopes"])["scopes"]).name
             for name in (r"a\ud83d", r"\ud83d\ude00")
         ]
         assert names == ["a\N{REPLACEMENT CHARACTER}", "\N{GRINNING FACE}"]
@@ -133,10 +146,19 @@ class TestRecords:
     def test_a_bad_event_costs_itself_only(self) -> None:
         event = {"RecordId": 7, "Id": 20253, "Properties": ["b", "a-b", 75]}
         section = read("events", {"NewestRecordId": 8, "Events": [event, {"RecordId": "x", "Id": 1}, event]})
-        (events,) = section.records
-        assert isinstance(events, Events)
-        assert [found.properties for found in events.events] == [("b", "a-b", "75")] * 2
+        assert [found.properties for found in only(Events, section).events] == [("b", "a-b", "75")] * 2
         assert section.errors[0].message == "data[0].Events[1].RecordId: expected a number, got 'x'"
+
+    @pytest.mark.parametrize("absent", [{}, {"Changes": None}, {"Changes": ""}])
+    def test_changes_that_were_not_collected_are_not_an_empty_log(self, absent: dict[str, Any]) -> None:
+        events = only(Events, read("events", {"Events": None, **absent}))
+        assert (events.events, events.changes) == ((), None)
+
+    def test_changes_are_read_like_events(self) -> None:
+        change = {"RecordId": 9, "Id": 106, "TimeCreated": None, "Properties": ["10.0.0.0"]}
+        events = only(Events, read("events", {"Events": [], "Changes": change}))
+        assert events.changes == (Event(9, 106, ("10.0.0.0",)),)
+        assert only(Events, read("events", {"Changes": []})).changes == ()
 
 
 class TestRefusals:
@@ -162,7 +184,7 @@ class TestRefusals:
     )
     def test_a_wrong_shape_costs_its_own_record_and_says_where(self, change: Any, message: str) -> None:
         section = read("relationships", [RELATIONSHIP, RELATIONSHIP | {"Name": "bad"} | change])
-        assert [record.name for record in section.records] == ["a-b"]
+        assert only(Relationship, section).name == "a-b"
         (error,) = section.errors
         assert error.item == "bad"
         assert error.message.startswith(message)
@@ -181,16 +203,16 @@ class TestRefusals:
             [document("scopes", data), document("relationships", [])], ["scopes", "relationships"]
         )
         assert sections["scopes"].reason == "contract"
-        assert sections["scopes"].failure.message.startswith("data: expected a list or an object")
+        assert failure(sections["scopes"]).message.startswith("data: expected a list or an object")
         assert sections["relationships"].reason is None
 
     @pytest.mark.parametrize("data", [[], [{}, {}]])
     def test_a_section_of_one_object_has_exactly_one(self, data: Any) -> None:
-        assert read("counters", data).failure.reason == "contract"
+        assert failure(read("counters", data)).reason == "contract"
 
     def test_the_one_object_of_the_wrong_shape_fails_its_section_with_the_path(self) -> None:
-        failure = read("counters", {"Acks": "many"}).failure
-        assert failure.message == "data[0].Acks: expected a number, got 'many'"
+        section = read("counters", {"Acks": "many"})
+        assert failure(section).message == "data[0].Acks: expected a number, got 'many'"
 
 
 class TestErrors:
@@ -231,9 +253,14 @@ class TestErrors:
         assert read("server", {}, errors=[refused]).reason is None
         assert read("server", {}, errors=[refused | {"item": "OSVersion"}]).reason == "permission"
 
+    @pytest.mark.parametrize("error", ["System.UnauthorizedAccessException,X", "NoMatchingLogsFound,X"])
+    def test_changes_only_bring_an_audit_forward(self, error: str) -> None:
+        missing = {"item": "Changes", "id": error, "category": "NotSpecified", "message": ""}
+        assert read("events", {"Events": []}, errors=[missing]).reason is None
+
     def test_an_error_of_the_wrong_shape_is_still_an_error(self) -> None:
         assert read("scopes", error="broken").reason == "contract"
-        assert read("scopes", error={"id": 5, "message": ["a"]}).failure.id == "5"
+        assert failure(read("scopes", error={"id": 5, "message": ["a"]})).id == "5"
 
     def test_a_call_without_a_usable_answer_is_a_failed_section(self) -> None:
         assert Section.failed("scopes", DeadlineError("10 s")).reason == "timeout"
@@ -247,7 +274,7 @@ class TestDocuments:
             for part in (3, 1, 2)
         ]
         section = parse(parts, ["scopes"])["scopes"]
-        assert [record.scope_id for record in section.records] == ["10.1.0.0", "10.2.0.0", "10.3.0.0"]
+        assert section.records == tuple(Scope(f"10.{part}.0.0") for part in (1, 2, 3))
         assert section.elapsed_seconds == 0.3
 
     @pytest.mark.parametrize(
@@ -323,6 +350,20 @@ class TestMerge:
         failed = Section.failed("scopes", DeadlineError("late"))
         merged = merge([Section("scopes", (Scope("10.0.0.0"),)), failed])
         assert (merged.records, merged.reason) == ((), "timeout")
+
+    def test_a_scope_that_was_read_twice_counts_as_it_was_read_last(self) -> None:
+        first, second, other = (
+            ScopeConfiguration(scope, scope={"Name": name})
+            for scope, name in (("10.0.0.0", "old"), ("10.0.0.0", "new"), ("10.1.0.0", "old"))
+        )
+        merged = merge([Section("configuration", (first, other)), Section("configuration", (second,))])
+        assert merged.records == (second, other)
+
+    def test_a_section_without_some_scopes_says_nothing_about_them(self) -> None:
+        gone, kept = SectionError("10.0.0.0", "", "", ""), SectionError("10.1.0.0", "", "", "")
+        records = (ServerOptions(()), ScopeConfiguration("10.0.0.0"), ScopeConfiguration("10.1.0.0"))
+        section = Section("configuration", records, (gone, kept)).without(["10.0.0.0"])
+        assert section == Section("configuration", (records[0], records[2]), (kept,))
 
     def test_the_server_options_of_every_slice_count_once(self) -> None:
         slices = [

@@ -196,10 +196,10 @@ class _Reading:
             kind = ServerOptions  # the one element of that list that is about no scope
         values = {}
         for attribute, name, reader in _table(kind):
-            if isinstance(reader, type):
-                values[attribute] = self.records(reader, raw.get(name) or [], f"{path}.{name}")
-            else:
+            if not isinstance(reader, type):
                 values[attribute] = stepped(reader, raw.get(name), name)
+            elif raw.get(name) not in (None, ""):  # otherwise the field's default says what that means
+                values[attribute] = self.records(reader, raw[name], f"{path}.{name}")
         return kind(**values)
 
 

@@ -125,7 +125,7 @@ class Counters:
 
 @dataclass(frozen=True)
 class Event:
-    """One record of the channel Microsoft-Windows-DHCP Server Events/Admin; `properties` are its inserts."""
+    """One record of a channel of Microsoft-Windows-DHCP Server Events; `properties` are its inserts."""
 
     record_id: Ordinal
     id: Ordinal
@@ -136,12 +136,17 @@ class Event:
 
 @dataclass(frozen=True)
 class Events:
-    """The records after the watermark, and the two ends of the log; both None where it is empty."""
+    """The records of the Admin channel after the watermark, and its two ends; both None where it is empty.
+
+    `changes` are the newest of the configuration, from the Operational channel, oldest first; None where they
+    were not collected.
+    """
 
     newest_record_id: Count | None = None
     oldest_record_id: Count | None = None
     more: Flag | None = None
     events: Annotated[tuple[Event, ...], Event] = ()
+    changes: Annotated[tuple[Event, ...] | None, Event] = None
 
 
 @dataclass(frozen=True)

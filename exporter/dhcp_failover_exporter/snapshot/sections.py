@@ -1,11 +1,11 @@
 """A section's answer: what was read, what was not, and why."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from dhcp_failover_exporter.errors import PollError
-from dhcp_failover_exporter.snapshot.records import Record, ServerOptions
+from dhcp_failover_exporter.snapshot.records import Record, ScopeConfiguration, ServerOptions
 
 SECTIONS: Final[tuple[str, ...]] = (
     "server",
@@ -35,8 +35,9 @@ _REASON_BY_CODE: Final = {
     "UnknownSection": "contract",
 }
 _GONE: Final = {"DHCP 20005", "DHCP 20116"}
-# The service manager answers administrators only; an answered relationships section says the same.
-_REFUSED_TO_MOST: Final = {("server", "ServiceStatus")}
+# The service manager answers administrators only; an answered relationships section says the same. Changes of
+# the configuration only bring forward what the next audit reads in any case: nothing shown is missing.
+_NOT_MISSED: Final = {("server", "ServiceStatus"), ("events", "Changes")}
 _REASON_BY_CATEGORY: Final = {
     "permissiondenied": "permission",
     "securityerror": "permission",
@@ -103,8 +104,20 @@ class Section:
         )
 
     def _expects(self, error: SectionError) -> bool:
-        """Whether a healthy server says this: a scope deleted meanwhile, a status for administrators only."""
-        return error.code in _GONE or (self.name, error.item) in _REFUSED_TO_MOST
+        """Whether a healthy server says this: a scope deleted meanwhile, what not every account may read."""
+        return error.code in _GONE or (self.name, error.item) in _NOT_MISSED
+
+    def without(self, scopes: Collection[str]) -> "Section":
+        """The same, less the configuration of these scopes and what was said about them."""
+        return replace(
+            self,
+            records=tuple(
+                it
+                for it in self.records
+                if not (isinstance(it, ScopeConfiguration) and it.scope_id in scopes)
+            ),
+            errors=tuple(it for it in self.errors if it.item not in scopes),
+        )
 
 
 def merge(slices: Sequence[Section]) -> Section:
@@ -121,6 +134,14 @@ def merge(slices: Sequence[Section]) -> Section:
 
 
 def _without_repeats(records: Sequence[Record]) -> tuple[Record, ...]:
-    """Every slice of the configuration starts with the same server options: the last ones count."""
-    options = [record for record in records if isinstance(record, ServerOptions)]
-    return (*(record for record in records if not isinstance(record, ServerOptions)), *options[-1:])
+    """What is read more than once counts as it was read last.
+
+    That is server options, which every slice of the configuration starts with, and scopes read out of turn.
+    """
+    return tuple({_subject(record): record for record in records}.values())
+
+
+def _subject(record: Record) -> object:
+    if isinstance(record, ServerOptions):
+        return ServerOptions
+    return record.scope_id if isinstance(record, ScopeConfiguration) else id(record)
