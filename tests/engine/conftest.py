@@ -53,6 +53,7 @@ class FakeServer:
     states: dict[str, str] = field(default_factory=lambda: {"rel": "Normal"})
     reachable: bool = True
     events: list[tuple[int, list[str]]] = field(default_factory=list)
+    changes: list[tuple[int, list[str]]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     scope_seconds: dict[str, float] = field(default_factory=dict)
     refused_sections: set[str] = field(default_factory=set)
@@ -192,17 +193,20 @@ class FakeSession:
 
     def _events(self) -> dict[str, Any]:
         after = self.server.after_events[-1] or 0
-        records = [
-            {"RecordId": number, "Id": event, "TimeCreated": "2023-11-14T22:13:20Z", "Properties": inserts}
-            for number, (event, inserts) in enumerate(self.server.events, 1)
-            if number > after
-        ]
         return {
             "NewestRecordId": len(self.server.events),
             "OldestRecordId": 1,
             "More": False,
-            "Events": records,
+            "Events": [it for it in _event_records(self.server.events) if it["RecordId"] > after],
+            "Changes": _event_records(self.server.changes)[-50:],
         }
+
+
+def _event_records(events: Sequence[tuple[int, list[str]]]) -> list[dict[str, Any]]:
+    return [
+        {"RecordId": number, "Id": event, "TimeCreated": "2023-11-14T22:13:20Z", "Properties": inserts}
+        for number, (event, inserts) in enumerate(events, 1)
+    ]
 
 
 class Stage:

@@ -9,6 +9,7 @@ seconds are what is shown.
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from dhcp_failover_exporter.changes import ChangeLog, changed_scopes
 from dhcp_failover_exporter.config import ServerSettings
 from dhcp_failover_exporter.engine.schedule import Collected, Targets, interval_of, sections_of
 from dhcp_failover_exporter.errors import PollError
@@ -22,7 +23,7 @@ from dhcp_failover_exporter.metrics import (
     dhcp_answers,
     samples,
 )
-from dhcp_failover_exporter.snapshot import Events, PortProbe, Relationship, Scope, Section, Server
+from dhcp_failover_exporter.snapshot import Events, PortProbe, Relationship, Scope, Section, Server, merge
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Dossier:
         self._published: dict[str, Published] = {}
         self._message: str | None = None
         self._polled: float | None = None
+        self._changes = ChangeLog()
         self._view = View(scope_metrics=settings.scope_metrics)
         self._health = PollHealth(
             address=settings.address,
@@ -147,6 +149,9 @@ class Dossier:
     def collected(self, answer: Collected, began: float) -> None:
         """A section is complete or failed; `began` is its start in epoch seconds."""
         section = answer.section
+        if answer.scopes:
+            self._correct(answer)
+            return
         self._note(section, began)
         if section.failure is None:
             self._latest[section.name] = answer
@@ -165,6 +170,15 @@ class Dossier:
         self._render(["relationships"])
         after = self._view.event_log.watermark
         return bool(events.more) or (before.watermark is not None and (after or 0) < before.watermark)
+
+    def heard_changes(self, events: Events) -> Collection[str]:
+        """After the events section: the scopes in failover that were changed since the last one."""
+        if events.changes is None:
+            return ()
+        unread = self._changes.unread(events.changes)
+        self._changes = self._changes.read(events.changes)
+        scopes = [it for it in self._records("scopes") if isinstance(it, Scope)]
+        return changed_scopes(unread, self._view.topology.membership.keys(), scopes)
 
     def strangers(self) -> frozenset[str]:
         """Partners that are not configured: their side of a relationship stays unseen."""
@@ -224,6 +238,20 @@ class Dossier:
             succeeded=began if section.reason is None else before.succeeded,
         )
         self._health = replace(self._health, sections={**self._health.sections, section.name: after})
+
+    def _correct(self, answer: Collected) -> None:
+        """Scopes that were read out of turn, in the last complete audit, which stays as old as it is.
+
+        Nothing changes by an answer with gaps: no health tells of them before the next audit does.
+        """
+        name = answer.section.name
+        audit = self._latest.get(name)
+        if audit is None or answer.section.reason:
+            return
+        whole = merge([audit.section.without(answer.scopes), answer.section])
+        section = replace(audit.section, records=whole.records, errors=whole.errors)
+        self._latest[name] = replace(audit, section=section)
+        self._publish(name)
 
     def _render(self, sections: Iterable[str]) -> None:
         """Once more, because of what was learnt elsewhere; what is old stays as old as it was."""

@@ -7,6 +7,8 @@ What this file does not know: sessions, threads, records.
 Rule 1: a state poll that is due goes first, and nothing is begun that would make the next one late.
 Rule 2: after a call that failed, nothing but a state poll asks whether the server answers again.
 Rule 3: a call holds the server for about `SLICE_SECONDS`; sections that are known to take long go alone.
+Rule 4: scopes that were changed are audited out of turn, each slice for itself: no beat moves by it, and no
+        pace, because a slice of one scope says nothing about a slice of many.
 """
 
 import math
@@ -25,6 +27,9 @@ from dhcp_failover_exporter.snapshot import Section
 
 # What may tell the cause of a changed state: who reaches whom, which rule is off, what Windows logged.
 CAUSES: Final = ("ports", "firewall", "events")
+
+# The section of which single scopes are read out of turn.
+_AUDIT: Final = "configuration"
 
 # Seconds before anything was measured: one RPC per scope for statistics, several cmdlets for configuration.
 # What fits into a slice by these is asked for whole at first.
@@ -67,14 +72,19 @@ class Call:
 
     sections: tuple[str, ...]
     scopes: tuple[str, ...] = ()
+    out_of_turn: bool = False
 
 
 @dataclass(frozen=True)
 class Collected:
-    """A section that is complete, or failed, and when its collection started."""
+    """A section that is complete, or failed, and when its collection started.
+
+    `scopes` are those that were read out of turn: the section is about them alone. Empty: about all.
+    """
 
     section: Section
     started: float
+    scopes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -130,6 +140,7 @@ class Agenda:
         self._overhead = Estimate(0.0)
         self._rounds: dict[str, Round] = {}
         self._last_slice: dict[str, float] = {}
+        self._changed: tuple[str, ...] = ()
         self._answering = False
         self._calls_since_poll, self._polled_until = 0, -math.inf
 
@@ -151,7 +162,7 @@ class Agenda:
             return Call(self._poll_sections)
         if not self._answering:
             return None
-        return self._batch(now) or self._slice(now)
+        return self._batch(now) or self._out_of_turn(now) or self._slice(now)
 
     def wait(self, now: float) -> float:
         """Seconds until `next` should be asked again. What is due but does not fit waits for the poll."""
@@ -198,6 +209,14 @@ class Agenda:
                 seconds += turn.seconds
         return Call(tuple(turn.section for turn in chosen)) if chosen else None
 
+    def _out_of_turn(self, now: float) -> Call | None:
+        """A slice of the scopes that were changed since they were audited."""
+        if not self._changed or not self._fits(self._paces[_AUDIT].seconds, now):
+            return None
+        count = self._scopes_that_fit(_AUDIT, now)
+        scopes, self._changed = self._changed[:count], self._changed[count:]
+        return Call((_AUDIT,), scopes, out_of_turn=True)
+
     def _slice(self, now: float) -> Call | None:
         """A slice of the section about scopes whose last slice is longest ago."""
         names = [name for name in _ASSUMED_PACE if name in self._turns and self._slice_due(name) <= now]
@@ -215,9 +234,11 @@ class Agenda:
 
     def _cut(self, name: str, now: float) -> Call:
         round_ = self._rounds.setdefault(name, self._new_round(name, now))
-        seconds = min(SLICE_SECONDS, self._room(now))
         self._last_slice[name] = now
-        return Call((name,), round_.take(scopes_in(seconds, self._paces[name].seconds)))
+        return Call((name,), round_.take(self._scopes_that_fit(name, now)))
+
+    def _scopes_that_fit(self, name: str, now: float) -> int:
+        return scopes_in(min(SLICE_SECONDS, self._room(now)), self._paces[name].seconds)
 
     def _new_round(self, name: str, now: float) -> Round:
         """The first round runs straight through, so that all is known soon; later ones take their time."""
@@ -240,6 +261,8 @@ class Agenda:
             self._answering = True
             return [Collected(section, started) for section in sections.values()]
         self._calls_since_poll += 1
+        if call.out_of_turn:
+            return [self._corrected(call, sections[_AUDIT], started)]
         return [
             collected
             for name, section in sections.items()
@@ -252,10 +275,11 @@ class Agenda:
         if self.is_poll(call):
             suspended = isinstance(error, SuspendedError)
             self._polled(started, now, failures=0 if suspended else self._state.failures + 1)
-        else:
+        elif not call.out_of_turn:
             for name in call.sections:
                 self._section_failed(name, len(call.scopes), error, started, now)
-        return [Collected(Section.failed(name, error), started) for name in call.sections]
+        scopes = call.scopes if call.out_of_turn else ()
+        return [Collected(Section.failed(name, error), started, scopes) for name in call.sections]
 
     def _polled(self, started: float, now: float, failures: int) -> None:
         turn = self._state
@@ -289,6 +313,13 @@ class Agenda:
             self._turns[name].collected |= not section.failure
             yield Collected(round_.merged(), round_.started)
 
+    def _corrected(self, call: Call, section: Section, started: float) -> Collected:
+        """A round that is under way may have read these scopes before they were changed."""
+        round_ = self._rounds.get(_AUDIT)
+        if round_ and section.reason is None:
+            round_.correct(section, call.scopes)
+        return Collected(section, started, call.scopes)
+
     def _close(self, name: str, started: float, now: float) -> None:
         turn = self._turns[name]
         turn.started, turn.failures = started, 0
@@ -320,6 +351,14 @@ class Agenda:
         for turn in (self._turns[name] for name in sections if name in self._turns):
             if turn.started < unless_after:
                 turn.due = min(turn.due, now)
+
+    def audit_at_once(self, scopes: Iterable[str]) -> None:
+        """Read the configuration of these scopes as soon as a slice of it fits, and once only.
+
+        What fails is not asked for again: the next audit reads it in any case.
+        """
+        if _AUDIT in self._turns:
+            self._changed = tuple(dict.fromkeys((*self._changed, *sorted(scopes))))
 
     def poll_now(self, now: float) -> None:
         """Make the state poll due now."""

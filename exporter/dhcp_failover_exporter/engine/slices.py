@@ -3,7 +3,7 @@
 Pure: every moment is handed in. What this file does not know: which section it is, what else is due.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -64,6 +64,10 @@ class Round:
         """Note the answer to a slice of so many scopes (0: all)."""
         self.pieces.append(piece)
         self.asked += count or len(self.scopes)
+
+    def correct(self, piece: Section, scopes: Collection[str]) -> None:
+        """Note what was read of some scopes out of turn: what earlier slices say of them is outdated."""
+        self.pieces = [*(it.without(scopes) for it in self.pieces), piece]
 
     def merged(self) -> Section:
         """All slices as one section."""

@@ -194,8 +194,13 @@ class Worker:
         if it.section.name == "ports" and self._dossier.ports_differ(it.section):
             self._agenda.bring_forward(CAUSES, now, unless_after=it.started)
         for record in it.section.records:
-            if isinstance(record, Events) and self._dossier.heard_events(record):
-                self._agenda.bring_forward(["events"], now)
+            if isinstance(record, Events):
+                self._heard(record, now)
+
+    def _heard(self, events: Events, now: float) -> None:
+        if self._dossier.heard_events(events):
+            self._agenda.bring_forward(["events"], now)
+        self._agenda.audit_at_once(self._dossier.heard_changes(events))
 
     def _failed(self, call: Call, error: PollError, collected: Sequence[Collected], timing: Timing) -> None:
         if not self._agenda.is_poll(call):
