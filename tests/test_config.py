@@ -113,6 +113,7 @@ def test_ten_mistakes_are_ten_lines_each_with_path_and_remedy(folder: Path) -> N
         (server_with("sections: {prots: false}"), "servers[0].sections.prots: write one of 'server', 'relationships', 'ports', 'scopes', 'statistics', 'counters', 'events', 'settings', 'firewall' or 'configuration'"),
         (server_with("auth: basic, scheme: http"), "servers[0].auth: basic needs scheme: https, or the secret would cross the network in clear"),
         (server_with("auth: certificate"), "servers[0].auth: certificate needs certificate_file and certificate_key_file in its credential"),
+        (server_with("port: 1", "{certificate_file: password, certificate_key_file: password}"), "servers[0].auth: negotiate has no use for a certificate: set auth: certificate, or name another credential"),
         (server_with("auth: ntlm", "{keytab: password}"), "servers[0].auth: ntlm needs username and password_file or password_env in its credential"),
         (server_with("tls: {ca_file: nowhere.pem}"), "servers[0].tls.ca_file: no file there that can be read: correct the path or create the file"),
         (server_with("", "{password_file: password, keytab: password}"), "credentials.lab: password_file and keytab exclude each other: keep one"),
@@ -142,6 +143,10 @@ def test_two_servers_of_one_name_are_a_mistake(folder: Path) -> None:
 
 def test_a_wrong_default_is_reported_once_however_many_servers_take_it(folder: Path) -> None:
     assert len(mistakes(WHOLE.replace("auth: negotiate", "auth: kerberus"), folder)) == 1
+    (short,) = mistakes(
+        WHOLE.replace("timeout: 10s", "timeout: 4s").replace(", sections: {ports: false}", ""), folder
+    )
+    assert short.startswith("defaults.timeout: at least 5s")
 
 
 def test_no_message_shows_a_secret_wherever_it_was_put(folder: Path) -> None:

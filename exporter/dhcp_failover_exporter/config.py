@@ -350,7 +350,8 @@ class _Reader:
         credential = self.context["credentials"].get(named) if isinstance(named, str) else None
         server = self.model(ServerSettings, merged, place)
         for key, remedy in (*_unfit_logon(merged, credential), *_short_timeout(server)):
-            self.mistake(f"{place}.{key}", remedy)
+            # What a server only takes over is one mistake of the defaults, not one of each server.
+            self.mistake(f"{'defaults' if key in defaults and key not in fields else place}.{key}", remedy)
         return server
 
     def twins(self, servers: list[ServerSettings]) -> None:
@@ -385,13 +386,18 @@ class _Reader:
 
 def _unfit_logon(merged: dict[str, Any], credential: Credential | None) -> Iterator[tuple[str, str]]:
     """Keys, and what to do, where the way to log on does not go with the connection or the credential."""
-    auth = merged.get("auth")
+    auth = merged.get("auth", "negotiate")
     if auth in ("basic", "certificate") and merged.get("scheme") == "http":
         yield "auth", f"{auth} needs scheme: https, or the secret would cross the network in clear"
     if credential is None:
         return
     if auth == "certificate" and not credential.certificate_file:
         yield "auth", "certificate needs certificate_file and certificate_key_file in its credential"
+    if auth != "certificate" and credential.certificate_file:
+        yield (
+            "auth",
+            f"{auth} has no use for a certificate: set auth: certificate, or name another credential",
+        )
     password = credential.password_file or credential.password_env
     if auth in ("basic", "ntlm") and not (credential.username and password):
         yield "auth", f"{auth} needs username and password_file or password_env in its credential"

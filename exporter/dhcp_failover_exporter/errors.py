@@ -13,7 +13,7 @@
         |-- ProtocolError         protocol      WSMan or PSRP said something unexpected
         `-- ContractError         contract      the collector's answer is missing or misshapen
 
-Foreign exceptions become these in one place, `session.mapped`. A section that failed on a server that
+Foreign exceptions become these in one place, `session.faults`. A section that failed on a server that
 answered is no exception: it is data (`snapshot.SectionError`).
 """
 
