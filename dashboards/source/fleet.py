@@ -27,7 +27,18 @@ from .grafana import (
     to_relationship,
     words,
 )
-from .queries import PRIMARY, SECONDARY, Pairs, equal, of_relationship, per_server, series
+from .queries import (
+    PRIMARY,
+    SECONDARY,
+    SERVER,
+    Pairs,
+    equal,
+    of_relationship,
+    per_server,
+    recorded,
+    series,
+    state_codes,
+)
 
 # How many rows a person can read at night.
 MOST: Final = 20
@@ -61,9 +72,23 @@ LOST_CONTACT: Final = PAIRS.in_state(equal("state", "CommunicationInterrupted"))
 NOT_KNOWN: Final = PAIRS.in_state(equal("state", "NoState"))
 SEEN: Final = PAIRS.links()
 
+# The scopes of a fleet are too many to be joined anew at each look: the rules have done it already.
+NEEDS_RULES: Final = "Needs alerts/dhcp-failover.rules.yml loaded."
+_OWN_FREE: Final = recorded("scope_own_addresses_free", PAIRS.matcher, SERVER)
+DRY: Final = PAIRS.watched(f"count by (server, pair, relationship) ({_OWN_FREE} == 0)")
+
+
+def _least_free(server_type: str) -> str:
+    return PAIRS.watched(f"min by (server, pair, relationship) ({_OWN_FREE})", server_type)
+
+
+def _drift(record: str) -> str:
+    return f"{recorded(record, PAIRS.matcher)} and on (pair, relationship) {PAIRS.links()}"
+
+
 PURPLE: Final = "semi-dark-purple"
 
-# Drift is not among them: it is the dearest question here, and has a column of its own.
+# Drift is not among them: it harms nobody tonight, and has a column of its own.
 # Worst first: (rank, words, colour, PromQL whose series are the relationships it is true of).
 TROUBLES: Final = (
     (100, "conflict: leases in dispute", "dark-red", PAIRS.in_state(CONFLICT)),
@@ -78,7 +103,7 @@ TROUBLES: Final = (
     (45, "in transition", "light-blue", PAIRS.in_state(NOT_NORMAL)),
     (40, "TCP 647 closed", "orange", PAIRS.ports(" == 0")),
     (30, "clocks apart", "orange", f"{SEEN} and on (pair) ({PAIRS.clock_difference()}) > 30"),
-    (20, "own pool dry in a scope", "yellow", PAIRS.dry()),
+    (20, "own pool dry in a scope", "yellow", DRY),
 )
 
 
@@ -124,16 +149,16 @@ WORST_FIRST = table(
     "Relationships, worst first",
     "One row per failover relationship, both partners side by side, the worst trouble in words. "
     "A server that gives no fresh answer has no state here; its relationship stays listed for an hour. "
-    "Click a pair to see why.",
+    f"Click a pair to see why. {NEEDS_RULES}",
     now(_worst_trouble()),
     now(_named(PAIRS.state_code(PRIMARY), "primary")),
     now(_named(PAIRS.state_code(SECONDARY), "secondary")),
     now(_by_relationship("min", PAIRS.seconds_in_state())),
     now(_by_relationship("min", PAIRS.ports())),
-    now(_by_relationship("min", PAIRS.least_free(PRIMARY))),
-    now(_by_relationship("min", PAIRS.least_free(SECONDARY))),
+    now(_by_relationship("min", _least_free(PRIMARY))),
+    now(_by_relationship("min", _least_free(SECONDARY))),
     now(_difference_by_relationship()),
-    now(_by_relationship("count", PAIRS.drift())),
+    now(_by_relationship("sum", _drift("drift"))),
     now(_alerts_by_relationship()),
     columns=[
         Column("Value #A", "Trouble", Look(mappings=TROUBLE_MAPPINGS), colored=True, width=230),
@@ -188,8 +213,8 @@ COUNTS = [
     stat(
         "Own pools dry",
         "Scopes in which a server has no free address of its own left: outside Normal it refuses new "
-        "clients.",
-        number(f"sum({PAIRS.dry()}) or vector(0)"),
+        f"clients. {NEEDS_RULES}",
+        number(f"sum({DRY}) or vector(0)"),
         look=Look("short", NONE_IS_GOOD),
     ),
     stat(
@@ -200,8 +225,9 @@ COUNTS = [
     ),
     stat(
         "Scopes that differ",
-        "Scopes whose configuration is not the same on both partners: only leases replicate by themselves.",
-        number(_count(f"group by (pair, relationship, scope) ({PAIRS.drift()})")),
+        "Scopes whose configuration is not the same on both partners: only leases replicate by themselves. "
+        f"{NEEDS_RULES}",
+        number(_count(f"group by (pair, relationship, scope) ({_drift('scope_drift')})")),
         look=Look("short", steps("green", (1, "yellow"))),
     ),
     stat(
@@ -213,19 +239,31 @@ COUNTS = [
 ]
 
 
+def _fresh(matcher: str) -> str:
+    return recorded("state:fresh", PAIRS.matcher, SERVER, matcher)
+
+
 def _most_troubled() -> str:
-    """The relationships that were least in Normal over the range; the same ones for each of its moments."""
-    normal = of_relationship("state", equal("state", "Normal"))
-    away = PAIRS.joined(f"1 - avg_over_time({normal}[$__range] @ end())")
-    return f"topk({MOST}, {_by_relationship('max', away)})"
+    """The relationships that were most often seen outside Normal in the range; the same for each moment.
+
+    A relationship that was always Normal counts 0, so that the panel is full in quiet times too.
+    """
+    normal, away = (
+        f"count_over_time({_fresh(matcher)}[$__range] @ end())"
+        for matcher in (equal("state", "Normal"), NOT_NORMAL)
+    )
+    seen = f"sum by (server, pair, relationship) ({away} or 0 * {normal})"
+    watched = f"last_over_time({PAIRS.info()}[$__range] @ end())"
+    return f"topk({MOST}, {_by_relationship('max', seen)} and on (pair, relationship) {watched})"
 
 
 STATES_OVER_TIME = timeline(
     f"States over time, the {MOST} least Normal",
     "Each partner's state as that server sees it, two rows per relationship. A gap is a server that gave "
-    "no fresh answer. States shorter than a step hide: zoom in.",
+    f"no fresh answer. States shorter than a step hide: zoom in. {NEEDS_RULES}",
     history(
-        f"{PAIRS.state_code()} and on (pair, relationship) {_most_troubled()}",
+        f"max by (server, pair, relationship) ({state_codes(_fresh)}) "
+        f"and on (pair, relationship) {_most_troubled()}",
         "{{relationship}}, {{server}}",
     ),
     look=STATE,
@@ -263,20 +301,19 @@ UNREACHABLE = table(
     ],
 )
 
-_EMPTIEST: Final = f"bottomk({MOST}, {PAIRS.own_free()})"
-
-
-def _of_the_emptiest(expr: str) -> str:
-    return PAIRS.with_pair(f"({expr} and on (server, relationship, scope) {_EMPTIEST})")
-
+_EMPTIEST: Final = (
+    f"bottomk({MOST}, {PAIRS.watched(f'max by (server, pair, relationship, scope) ({_OWN_FREE})')})"
+)
+_USED: Final = per_server(of_relationship("scope_usage_ratio"), "relationship", "scope")
+_PACE: Final = recorded("scope_addresses_taken:deriv1h", PAIRS.matcher)
 
 POOLS = table(
     f"Pools nearly dry, the {MOST} emptiest",
     "Free addresses that a server may lease by itself, how full the whole scope is, and how long the own "
-    "addresses last at the pace of the last hour if the partner no longer helps.",
-    now(PAIRS.with_pair(f"({_EMPTIEST})")),
-    now(_of_the_emptiest(per_server(of_relationship("scope_usage_ratio"), "relationship", "scope"))),
-    now(_of_the_emptiest(PAIRS.own_free_lasts())),
+    f"addresses last at the pace of the last hour if the partner no longer helps. {NEEDS_RULES}",
+    now(_EMPTIEST),
+    now(PAIRS.with_pair(f"({_USED} and on (server, relationship, scope) {_EMPTIEST})")),
+    now(f"{_EMPTIEST} / on (pair, relationship, scope) group_left () {_PACE}"),
     columns=[
         Column("server", "Server"),
         Column("scope", "Scope"),
@@ -306,8 +343,8 @@ CLOCKS = lines(
 DRIFT = table(
     "Configuration that differs",
     "Scopes whose configuration is not the same on both partners, by part. Only a replication by hand "
-    "mends it: mind its direction.",
-    now(f"count by (pair, relationship, part) ({PAIRS.drift()})"),
+    f"mends it: mind its direction. {NEEDS_RULES}",
+    now(f"max by (pair, relationship, part) ({_drift('drift')})"),
     columns=[
         Column("pair", "Pair", link=to_relationship("Pair", "Relationship")),
         Column("relationship", "Relationship"),

@@ -3,12 +3,14 @@
 What lives here: how the exporter's series become one value per server, relationship or pair.
 What this file does not know: panels.
 
-Rule 1: each selector takes the job and the servers chosen above; a recording rule's series has neither.
+Rule 1: each selector takes the job and the servers chosen above. A recording rule's series has no job: a
+        join with `links` leaves what the chosen job watches.
 Rule 2: aggregate first, join then: two exporters that watch one server, or a changed instance, must not end
         a query in "many-to-many". So every vector is `by` stable labels, and `max` is over replicas only.
 Rule 3: only `relationship_info` knows the pair. It is as fresh as the state: what a join loses was not fresh.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,6 +50,11 @@ def of_relationship(family: str, *matchers: str) -> str:
     return series(family, RELATIONSHIP, *matchers)
 
 
+def recorded(record: str, *matchers: str) -> str:
+    """The selector of a record of alerts/dhcp-failover.rules.yml about a relationship."""
+    return f"dhcp_failover:{record}{{{','.join((RELATIONSHIP, *matchers))}}}"
+
+
 def equal(label: str, value: str) -> str:
     """One matcher of a selector."""
     return f'{label}="{value}"'
@@ -70,6 +77,13 @@ SECONDARY: Final = equal("server_type", "secondary")
 # A worker that hangs leaves its last section_success behind: `up` knows.
 _RELATIONSHIPS: Final = per_server(series("section_success", equal("section", "relationships")))
 ANSWERED: Final = f"({_RELATIONSHIPS} == 1 and on (server) {per_server(series('up'))} == 1)"
+
+
+def state_codes(of_state: Callable[[str], str]) -> str:
+    """FSM_STATE's number of each state, times what a matcher selects; an unknown state has its own."""
+    numbers = [(code, equal("state", state)) for state, (code, _) in STATES.items()]
+    others = (UNKNOWN_STATE, f'state!~"{"|".join(STATES)}"')
+    return " or ".join(f"{code} * {of_state(matcher)}" for code, matcher in (*numbers, others))
 
 
 @dataclass(frozen=True)
@@ -108,6 +122,10 @@ class Pairs:
         """A vector that is aggregated already, with the pair."""
         return f"{vector} * on (server, relationship) group_left (pair) {self.links(*where)}"
 
+    def watched(self, vector: str, *where: str) -> str:
+        """Of a vector with the pair those that the chosen job watches; `where` matches the info."""
+        return f"{vector} and on (server, pair, relationship) {self.links(*where)}"
+
     def servers(self, expr: str, *labels: str) -> str:
         """Values of a family about a server, of the servers of these pairs only."""
         return f"{per_server(expr, *labels)} and on (server) {self.links()}"
@@ -116,12 +134,7 @@ class Pairs:
 
     def state_code(self, *where: str) -> str:
         """FSM_STATE's number by (server, relationship, pair); an unknown state has its own."""
-        selected = [(code, equal("state", state)) for state, (code, _) in STATES.items()]
-        known = "|".join(STATES)
-        selected.append((UNKNOWN_STATE, f'state!~"{known}"'))
-        codes = " or ".join(
-            f"{code} * ({of_relationship('state', matcher)} == 1)" for code, matcher in selected
-        )
+        codes = state_codes(lambda matcher: f"({of_relationship('state', matcher)} == 1)")
         return self.joined(codes, where=where)
 
     def in_state(self, matcher: str) -> str:
@@ -171,10 +184,6 @@ class Pairs:
         """Scopes in which a server has no address of its own left, by (server, relationship, pair)."""
         return self.with_pair(f"count by (server, relationship) (({self.own_free()}) == 0)")
 
-    def least_free(self, *where: str) -> str:
-        """Fewest own free addresses of any scope, by (server, relationship, pair)."""
-        return self.with_pair(f"min by (server, relationship) ({self.own_free()})", *where)
-
     # --- clocks
 
     def clocks(self, at: str = "") -> str:
@@ -190,10 +199,7 @@ class Pairs:
     # --- drift
 
     def drift(self) -> str:
-        """Parts of scopes that differ: equal fingerprints deviate by 0, however many exporters show them.
-
-        The largest family there is: joined as it comes, since one more aggregation costs as much as the rest.
-        """
+        """Parts of scopes that differ: equal fingerprints deviate by 0, however many exporters show them."""
         fingerprints = self.with_pair(of_relationship("scope_config_fingerprint"))
         return f"stddev by (pair, relationship, scope, part, scheme) ({fingerprints}) > 0"
 

@@ -9,9 +9,6 @@ import httpx
 
 # What a panel as wide as the page has room for, where it does not say itself (`maxDataPoints`).
 POINTS: Final = 1_200
-# Datasource's "Scrape interval": Grafana never asks for a smaller step.
-SCRAPE_SECONDS: Final = 60.0
-
 EVERYTHING: Final = {"job": ".+", "server": ".+", "instance": ".+", "pair": ".+", "relationship": ".+"}
 
 
@@ -42,17 +39,21 @@ class Answer:
 
 @dataclass(frozen=True)
 class Page:
-    """An open dashboard: where it asks, for which time range, with which variables."""
+    """An open dashboard: where it asks, for which time range, with which variables.
+
+    `scrape_seconds` is the datasource's "Scrape interval": Grafana never asks for a smaller step.
+    """
 
     url: str
     end: float
     range_seconds: float
     variables: Mapping[str, str]
+    scrape_seconds: float = 60.0
 
     def ask(self, panel: Mapping[str, Any]) -> Iterator[Answer]:
         """Each query of the panel; a refused one is an error with Prometheus' own words."""
         for target in panel.get("targets", ()):
-            step = max(self.range_seconds / panel.get("maxDataPoints", POINTS), SCRAPE_SECONDS)
+            step = max(self.range_seconds / panel.get("maxDataPoints", POINTS), self.scrape_seconds)
             began = time.perf_counter()
             series = self._asked(self._replaced(target["expr"], step), step, instant=target["instant"])
             yield Answer(target["refId"], series, time.perf_counter() - began)
@@ -71,7 +72,7 @@ class Page:
         return result
 
     def _replaced(self, query: str, step: float) -> str:
-        rate = max(step + SCRAPE_SECONDS, 4 * SCRAPE_SECONDS)
+        rate = max(step + self.scrape_seconds, 4 * self.scrape_seconds)
         query = query.replace("$__rate_interval", f"{rate:.0f}s").replace(
             "$__range", f"{self.range_seconds:.0f}s"
         )

@@ -8,11 +8,12 @@ import functools
 import itertools
 import re
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import yaml
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.openmetrics.exposition import generate_latest
 
@@ -33,6 +34,7 @@ from dhcp_failover_exporter.snapshot import (
     ServerOptions,
     ServerSetting,
 )
+from e2e.servers import prometheus
 
 JOB: Final = "dhcp-failover"
 INSTANCE: Final = "exporter:9647"
@@ -54,6 +56,20 @@ INCIDENTS: Final = (
 )
 # As Prometheus itself cuts its blocks.
 BLOCK_SECONDS: Final = 2 * 3600
+
+RULES: Final = Path(__file__).parents[2] / "alerts/dhcp-failover.rules.yml"
+# Records that the fleet's dashboard reads, with those that these read, which must be there before; and how far back
+# each is asked. The others that Prometheus would record are not made.
+RECORDS: Final[Sequence[Mapping[str, float]]] = (
+    {"dhcp_failover:relationship_pair": float("inf")},
+    {
+        "dhcp_failover:state:fresh": float("inf"),
+        "dhcp_failover:scope_own_addresses_free": 600,
+        "dhcp_failover:scope_addresses_free": 3600 + 600,
+        "dhcp_failover:scope_drift": 600,
+    },
+    {"dhcp_failover:scope_addresses_taken:deriv1h": 600, "dhcp_failover:drift": 600},
+)
 
 
 @dataclass(frozen=True)
@@ -292,7 +308,7 @@ class OwnFamilies:
         return b"".join([*lines, scrape.encode()])
 
 
-# What the fleet's dashboard asks for a whole time range; all else it asks for now, or of the last hour.
+# What the fleet's dashboard asks for a whole time range, itself or through a record; all else it asks for now.
 OVER_TIME: Final = {
     "dhcp_failover_state",
     "dhcp_failover_relationship_info",
@@ -362,3 +378,20 @@ def imported(
         subprocess.run(command, check=True)
         path.unlink()
     return data
+
+
+def recorded(program: Callable[[str], str], folder: Path, span: Span) -> None:
+    """Add what the shipped rules would have recorded meanwhile, each of `RECORDS` after those that it reads."""
+    (group,) = yaml.safe_load(RULES.read_text())["groups"]
+    rules = {rule["record"]: rule for rule in group["rules"] if "record" in rule}
+    for number, records in enumerate(RECORDS):
+        # Prometheus finds new blocks when it starts.
+        with prometheus(program("prometheus"), folder, {}) as asked:
+            for seconds in set(records.values()):
+                chosen = [rules[record] for record, far in records.items() if far == seconds]
+                path = folder / f"records-{number}-{seconds:.0f}.yml"
+                path.write_text(yaml.safe_dump({"groups": [{**group, "rules": chosen}]}))
+                start = span.end - min(seconds, span.hours * 3600)
+                command = [program("promtool"), "tsdb", "create-blocks-from", "rules", "--quiet", path]
+                flags = [f"--url={asked.url}", f"--start={start:.0f}", f"--end={span.end:.0f}"]
+                subprocess.run([*command, *flags, f"--output-dir={folder / 'data'}"], check=True)

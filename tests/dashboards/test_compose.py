@@ -65,7 +65,7 @@ def test_prometheus_accepts_its_files(
 ) -> None:
     laid_out(services["prometheus"], folder, tmp_path)
     configuration = _flag(services["prometheus"], "config.file")
-    command = [program("promtool"), "check", "config", tmp_path / configuration.lstrip("/")]
+    command = [program("promtool"), "check", "config", str(tmp_path / configuration.lstrip("/"))]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "rules found" in checked.stdout
@@ -76,7 +76,7 @@ def test_alertmanager_accepts_its_file(
 ) -> None:
     laid_out(services["alertmanager"], folder, tmp_path)
     configuration = _flag(services["alertmanager"], "config.file")
-    command = [program("amtool"), "check-config", tmp_path / configuration.lstrip("/")]
+    command = [program("amtool"), "check-config", str(tmp_path / configuration.lstrip("/"))]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 

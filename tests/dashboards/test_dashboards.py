@@ -25,8 +25,15 @@ VARIABLE_EXCEPTIONS: Mapping[tuple[str, str], str] = {
     ("dhcp-failover-exporter", "pair"): "nothing in it is about a pair",
     ("dhcp-failover-exporter", "relationship"): "nothing in it is about a relationship",
 }
-# Metrics that have neither job nor server.
+# Metrics that have neither job nor server; nor have those of recording rules, whose names have a colon.
 SELECTOR_EXCEPTIONS: Mapping[str, str] = {"ALERTS": "made by rules, which drop job and instance"}
+# The expression of each record.
+RECORDED: Mapping[str, str] = {
+    rule["record"]: rule["expr"]
+    for group in yaml.safe_load(history.RULES.read_text())["groups"]
+    for rule in group["rules"]
+    if "record" in rule
+}
 # Metrics that are not in the catalogue, and their labels.
 NOT_OURS: Mapping[str, set[str]] = {
     "ALERTS": {"alertname", "alertstate", "severity", "pair", "relationship", "server"},
@@ -254,6 +261,10 @@ def test_selectors_take_the_chosen_job_and_servers(dashboard: Json) -> None:
             if selector.metric in SELECTOR_EXCEPTIONS or where.startswith("variable"):
                 continue
             matched = {(label, operator, value) for label, operator, value in selector.matchers}
+            if ":" in selector.metric:
+                assert {("relationship", "=~", "$relationship"), ("pair", "=~", "$pair")} <= matched, where
+                assert "on (server, pair, relationship)" in query or "on (pair, relationship)" in query, where
+                continue
             assert ("job", "=~", "$job") in matched, f"{where}: {selector.metric}"
             who = "server" if "server" in _labels_of(selector.metric) else "instance"
             assert (who, "=~", f"${who}") in matched, f"{where}: {selector.metric}"
@@ -273,11 +284,25 @@ def test_selectors_name_metrics_and_labels_of_the_catalogue(dashboard: Json) -> 
 def _labels_of(metric: str) -> set[str]:
     if metric in NOT_OURS:
         return NOT_OURS[metric]
+    if ":" in metric:
+        named = promql.grouped(RECORDED[metric])
+        return named.union(*map(_labels_of, _read(metric)))
     histogram = metric.removesuffix("_bucket")
     if histogram != metric:
         assert CATALOGUE[histogram].kind == "histogram"
         return {*CATALOGUE[histogram].labels, "le"}
     return set(CATALOGUE[metric].labels)
+
+
+def _read(record: str) -> set[str]:
+    """What a record is made of."""
+    return set(re.findall(r"\bdhcp_failover[_:][\w:]+", RECORDED[record]))
+
+
+def test_a_panel_that_reads_the_rules_says_so(panel: Json) -> None:
+    asked = [promql.selectors(target["expr"]) for target in panel.get("targets", ())]
+    reads = any(":" in selector.metric for found in asked for selector in found)
+    assert reads == ("Needs alerts/dhcp-failover.rules.yml" in panel["description"])
 
 
 def test_values_in_matchers_are_words_of_the_exporter(dashboard: Json) -> None:
@@ -323,7 +348,24 @@ def test_the_large_history_has_all_that_the_fleet_asks_over_time(root: Path) -> 
     fleet = json.loads((root / "dashboards/dhcp-failover-fleet.json").read_text())
     targets = [target for panel in panels(fleet) for target in panel.get("targets", ())]
     asked = [promql.selectors(target["expr"]) for target in targets if target["range"]]
-    assert {selector.metric for found in asked for selector in found} == history.OVER_TIME
+    assert _scraped({selector.metric for found in asked for selector in found}) == history.OVER_TIME
+
+
+def _scraped(metrics: set[str]) -> set[str]:
+    """What the exporter gives of these: a record is what it is made of."""
+    read = {metric: _scraped(_read(metric)) if ":" in metric else {metric} for metric in metrics}
+    return set().union(*read.values())
+
+
+def test_the_large_history_has_all_records_that_the_fleet_asks(root: Path) -> None:
+    fleet = json.loads((root / "dashboards/dhcp-failover-fleet.json").read_text())
+    asked = [promql.selectors(query) for _, query in queries(fleet)]
+    needed = {selector.metric for found in asked for selector in found if ":" in selector.metric}
+    made: set[str] = set()
+    for records in history.RECORDS:
+        assert all({it for it in _read(record) if ":" in it} <= made for record in records)
+        made |= set(records)
+    assert needed <= made
 
 
 # --- exceptions -------------------------------------------------------------------------------------------

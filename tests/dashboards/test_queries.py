@@ -39,7 +39,9 @@ def server(
     """Prometheus with the history and with our rules, which find it fresh for 5 min: that is its lookback."""
     folder = tmp_path_factory.mktemp("prometheus")
     fleet = history.fleet(PAIRS, SCOPES)
-    history.imported(program("promtool"), folder, fleet, history.Span(end, HOURS), replicas=2)
+    span = history.Span(end, HOURS)
+    history.imported(program("promtool"), folder, fleet, span, replicas=2)
+    history.recorded(program, folder, span)
     rules = yaml.safe_load((root / "alerts/dhcp-failover.rules.yml").read_text())
     for group in rules["groups"]:
         group["interval"] = "1s"
