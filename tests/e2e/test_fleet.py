@@ -2,9 +2,9 @@
 
 import contextlib
 import re
-import threading
+import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ import yaml
 
 from dhcp_failover_exporter.simulator.lab import Host, Lab
 from dhcp_failover_exporter.simulator.windows import Cost, Pair, hot_standby, hub, scopes
-from e2e.servers import Exporter, eventually, exporter
+from e2e.servers import Exporter, Prometheus, eventually, exporter, prometheus, scrape_job
 
 pytestmark = pytest.mark.e2e
 
@@ -127,25 +127,31 @@ def test_probes_of_hung_servers_do_not_delay_a_healthy_one(tmp_path: Path) -> No
         assert all(len(host.winrm.shells) <= 2 for host in hung)
 
 
-def test_two_scrapers_cost_the_servers_no_more_polls_than_one(tmp_path: Path) -> None:
-    with Lab([pair(1)]) as lab, watched(lab, tmp_path, polling=False) as running:
+@pytest.mark.parametrize("path", ["/metrics", "/probe"])
+def test_two_prometheus_servers_cost_no_more_polls_than_one(
+    path: str, program: Callable[[str], str], tmp_path: Path
+) -> None:
+    with Lab([pair(1)]) as lab, watched(lab, tmp_path, polling=path == "/metrics") as running:
         host = next(iter(lab.hosts.values()))
-        done = threading.Event()
+        job = scrape_job(
+            httpx.URL(running.url).netloc.decode(), metrics_path=path, params={"target": [host.name]}
+        )
 
-        def scrape() -> None:
-            while not done.wait(0.25):
-                httpx.get(f"{running.url}probe", params={"target": host.name}, timeout=30).raise_for_status()
+        def another() -> contextlib.AbstractContextManager[Prometheus]:
+            return prometheus(
+                program("prometheus"), tmp_path / secrets.token_hex(4), {"scrape_configs": [job]}
+            )
 
-        started = time.monotonic()
-        scrapers = [threading.Thread(target=scrape) for _ in range(2)]
-        for scraper in scrapers:
-            scraper.start()
-        eventually(lambda: polls(running, host) >= 5, 30, "five polls")
-        passed, counted = time.monotonic() - started, polls(running, host)
-        done.set()
-        for scraper in scrapers:
-            scraper.join()
-        assert counted <= passed / (0.8 * FAST_STATE_SECONDS) + 1
+        def polls_per_second(servers: Sequence[Prometheus]) -> float:
+            eventually(lambda: all(each.value("up") == 1 for each in servers), 20, "all scrape")
+            began, before = time.monotonic(), polls(running, host)
+            eventually(lambda: polls(running, host) >= before + 4, 20, "four polls")
+            return 4 / (time.monotonic() - began)
+
+        with another() as first:
+            alone = polls_per_second([first])
+            with another() as second:
+                assert polls_per_second([first, second]) < 1.3 * alone
 
 
 def test_a_reload_with_one_changed_server_keeps_the_sessions_of_all_others(tmp_path: Path) -> None:

@@ -77,6 +77,12 @@ class Scene:
             assert f"/DhcpFailover{name}.md" in text
         return "\n".join(texts)
 
+    def shown(self, host: Host, over: str = "") -> set[str]:
+        """The states of a server that Prometheus has now, or has had over a time."""
+        series = f'dhcp_failover_state{{server="{host.name}"}}'
+        now = f"max by (state) ({f'max_over_time({series}[{over}])' if over else series}) == 1"
+        return {state for (state,) in self.stage.prometheus.values(now, "state")}
+
     def one_page(self) -> None:
         """What is over is said once, and there was one page in all."""
         self.stage.resolved(self.pair)
@@ -146,6 +152,10 @@ def port_into_secondary_blocked(scene: Scene) -> None:
     assert scene.passed() < SILENCE_SECONDS + MCLT_SECONDS + 2 * MINUTE + WAY_SECONDS + SLACK_SECONDS
     assert f"{scene.primary.name} cannot reach {scene.secondary.name} on TCP 647" in text
     assert "port-into-secondary-blocked shared" in text
+    for host in (scene.primary, scene.secondary):
+        assert scene.shown(host) == {"CommunicationInterrupted"}
+    reachable = f'dhcp_failover_partner_reachable{{server="{scene.primary.name}",server_type="primary"}}'
+    assert scene.stage.prometheus.value(reachable) == 0
     scene.secondary.mend("port_blocked")
     scene.one_page()
 
@@ -177,13 +187,15 @@ def partner_dead(scene: Scene) -> None:
     scene.stage.state(scene.secondary, "Normal")
     assert time.monotonic() - entered > 8.0 - 1
     scene.one_page()
-    history = scene.stage.prometheus.query(
-        f'count_over_time(dhcp_failover_state{{server="{scene.secondary.name}",state="RecoverWait"}}[2m]) > 0'
-    )
-    assert history, "RecoverWait was seen"
+    assert scene.shown(scene.secondary, over="2m") >= {"RecoverWait", "Normal"}
 
 
-@incident(Setup(pace=replace(PACE, state_switch=6.0)))
+SLOW_RECOVERY = Timing.paced(1.0, SILENCE_SECONDS)
+
+
+@incident(
+    Setup(pace=replace(PACE, state_switch=6.0, timing=replace(SLOW_RECOVERY, update=4.0, exchange=3.0)))
+)
 def partner_dead_and_taken_over(scene: Scene) -> None:
     scene.secondary.break_("host_down")
     scene.paged("PartnerDown")
@@ -193,6 +205,7 @@ def partner_dead_and_taken_over(scene: Scene) -> None:
     scene.secondary.mend("host_down")
     scene.stage.state(scene.secondary, "Normal", within=60)
     scene.one_page()
+    assert scene.shown(scene.secondary, over="2m") >= {"Recover", "RecoverWait", "RecoverDone", "Normal"}
 
 
 @incident(Setup(pace=replace(PACE, mclt=6.0, state_switch=4.0)))
