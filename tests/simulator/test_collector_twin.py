@@ -377,11 +377,11 @@ def test_events_after_a_watermark_come_oldest_first_and_at_most_500(pair: Pair) 
     assert data_of(pair.primary, "events")["Events"] == []
 
 
-def test_changes_are_the_newest_fifty_of_the_configuration_oldest_first(pair: Pair) -> None:
+def test_changes_are_the_newest_fifty_of_the_configuration_oldest_first(pair: Pair, clock: FakeClock) -> None:
     for number in range(60):
-        pair.network.clock.sleep(1)
+        clock.sleep(1)
         pair.primary.add_reservation("10.16.0.0", Reservation("10.16.0.9", f"00-00-00-00-00-{number:02x}"))
-    pair.primary.logs[OPERATIONAL].write(pair.network.clock.now() + 1, 20243, 4, "not of a scope's inside")
+    pair.primary.logs[OPERATIONAL].write(clock.now() + 1, 20243, 4, "not of a scope's inside")
     changes = data_of(pair.primary, "events", AfterEvent=100)["Changes"]
     assert len(changes) == 50
     assert [change["RecordId"] for change in changes] == sorted(change["RecordId"] for change in changes)
