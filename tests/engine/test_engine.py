@@ -215,7 +215,7 @@ def test_without_polling_a_server_is_on_the_board_while_somebody_asks(
     assert list(engine.entries()) == ["dhcp02"]
     eventually(lambda: bool(stage.server("dhcp02").times("configuration")))
     stage.clock.advance(601)
-    engine._runners["dhcp02"].wake()
+    engine._fleet.runners["dhcp02"].wake()
     eventually(lambda: not engine.entries())
     assert stage.server("dhcp02").closed == 1
     assert engine.probe("dhcp02").result(SECONDS).publication.health.polls == 2
@@ -237,7 +237,7 @@ def test_a_reload_with_one_of_fifty_changed_keeps_forty_nine_sessions(
     engine = engine_of(*names)
     engine.start()
     all_polled(engine)
-    replaced = engine._runners["dhcp07"]
+    replaced = engine._fleet.runners["dhcp07"]
 
     changed = [stage.settings(name, timeout_seconds=5.0 if name == "dhcp07" else 10.0) for name in names]
     engine.reload(Settings(servers=tuple(changed)))
@@ -256,7 +256,7 @@ def test_a_removed_server_is_closed_and_gone_a_new_one_is_polled(
     engine = engine_of("dhcp01", "dhcp02")
     engine.start()
     all_polled(engine)
-    removed = engine._runners["dhcp01"]
+    removed = engine._fleet.runners["dhcp01"]
     stage.server("dhcp03")
     engine.reload(Settings(servers=(stage.settings("dhcp03"), stage.settings("dhcp02"))))
     assert list(engine.publications()) == ["dhcp03", "dhcp02"]
@@ -288,6 +288,33 @@ def test_stop_also_waits_for_servers_that_a_reload_removed(
     stuck.hang.set()
     assert engine.stop(SECONDS)
     assert stuck.closed == 1
+
+
+def test_a_session_that_is_being_closed_is_not_interrupted_again(
+    engine_of: Callable[..., Engine], stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = stage.server("dhcp01")
+    stuck.hang, stuck.deaf = threading.Event(), True
+    engine = engine_of("dhcp01")
+    engine.start()
+    assert stuck.entered.wait(SECONDS)
+    interrupted: list[str] = []
+    worker = engine._fleet.runners["dhcp01"].worker
+    monkeypatch.setattr(worker, "interrupt", lambda: interrupted.append("once"))
+    engine.reload(Settings(servers=(stage.settings("dhcp02"),)))
+    engine.stop(0.1)
+    assert interrupted == ["once"]
+    stuck.hang.set()
+
+
+def test_a_server_that_was_dismissed_before_its_first_probe_is_never_started(
+    engine_of: Callable[..., Engine], stage: Any
+) -> None:
+    engine = engine_of("dhcp01", polling=False)
+    dismissed = engine._fleet.runners["dhcp01"]
+    engine.reload(Settings(servers=(stage.settings("dhcp02"),), polling_enabled=False))
+    dismissed.probe()
+    assert not dismissed.running
 
 
 def test_a_kept_server_learns_new_names(engine_of: Callable[..., Engine], stage: Any) -> None:

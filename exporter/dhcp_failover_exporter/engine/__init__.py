@@ -17,6 +17,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -51,6 +52,14 @@ def spread(seconds: float) -> float:
     return random.uniform(0.0, seconds)  # noqa: S311 - spreads load, guards nothing
 
 
+@dataclass(frozen=True)
+class _Fleet:
+    """The settings in force and who carries them out; replaced together, so that nobody reads half of it."""
+
+    settings: Settings
+    runners: Mapping[str, Runner]
+
+
 class Engine:
     """All workers. `start`, `reload` and `stop` belong to one thread, the rest to anybody.
 
@@ -70,23 +79,28 @@ class Engine:
         clock: Clock | None = None,
         jitter: Callable[[float], float] = spread,
     ) -> None:
-        self.settings = settings
         self._clock = clock or SystemClock()
         self._shared = Surroundings(open_session, self._clock, Telemetry(registry))
         self._jitter = jitter
         self._gates: dict[str, Gate] = {}
         self._started = self._ready = False
         self._leaving: list[Runner] = []
-        self._runners: Mapping[str, Runner] = self._hire(settings, settings.servers)
+        self._fleet = _Fleet(settings, self._hire(settings, settings.servers))
 
     # --- what is known ------------------------------------------------------------------------------------
 
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._fleet.settings
+
     def entries(self) -> Mapping[str, Entry]:
         """The board, in the file's order; without polling only the servers that somebody asks for."""
+        fleet = self._fleet
         return {
             name: runner.worker.entry
-            for name, runner in self._runners.items()
-            if self.settings.polling_enabled or runner.running
+            for name, runner in fleet.runners.items()
+            if fleet.settings.polling_enabled or runner.running
         }
 
     def publications(self) -> Mapping[str, Publication]:
@@ -95,8 +109,9 @@ class Engine:
 
     def ready(self) -> bool:
         """Whether every server was polled once, answered or not; from then on for good."""
-        polled = not self.settings.polling_enabled or all(
-            runner.worker.polled for runner in self._runners.values()
+        fleet = self._fleet
+        polled = not fleet.settings.polling_enabled or all(
+            runner.worker.polled for runner in fleet.runners.values()
         )
         self._ready = self._ready or polled
         return self._ready
@@ -107,21 +122,22 @@ class Engine:
         Raises:
             KeyError: no such server in the configuration (letter case ignored).
         """
-        settings = self.settings.server(server)
+        fleet = self._fleet
+        settings = fleet.settings.server(server)
         if settings is None:
             raise KeyError(server)
-        return self._runners[settings.name].probe()
+        return fleet.runners[settings.name].probe()
 
     # --- its life -----------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin to poll, if the configuration says so."""
         self._started = True
-        self._start(self._runners.values())
+        self._start(self._fleet.runners.values())
 
     def reload(self, settings: Settings) -> None:
         """Go over to new settings; servers whose own settings are the same keep their session and history."""
-        before = self._runners
+        before = self._fleet.runners
         kept = {
             server.name: before[server.name] for server in settings.servers if self._stays(server, settings)
         }
@@ -129,15 +145,15 @@ class Engine:
         naming = Naming(settings.servers, settings.aliases)
         for runner in kept.values():
             runner.worker.rename(naming)
-        self.settings = settings
-        self._runners = {server.name: {**kept, **new}[server.name] for server in settings.servers}
+        everybody = {**kept, **new}
+        self._fleet = _Fleet(settings, {server.name: everybody[server.name] for server in settings.servers})
         self._dismiss(before[name] for name in before.keys() - kept.keys())
         self._ask_gates_again()
         self._start(new.values())
 
     def stop(self, timeout_seconds: float) -> bool:
         """Close all sessions, all at once; False if some server was still busy when the time was over."""
-        runners, ends = [*self._runners.values(), *self._leaving], time.monotonic() + timeout_seconds
+        runners, ends = [*self._fleet.runners.values(), *self._leaving], time.monotonic() + timeout_seconds
         for runner in runners:
             runner.stop()
         busy = [runner for runner in runners if not runner.join(ends - time.monotonic())]
@@ -160,9 +176,10 @@ class Engine:
         }
 
     def _dismiss(self, runners: Iterable[Runner]) -> None:
-        self._leaving = [runner for runner in [*self._leaving, *runners] if runner.running]
-        for runner in self._leaving:
+        dismissed = list(runners)
+        for runner in dismissed:
             runner.stop()
+        self._leaving = [runner for runner in [*self._leaving, *dismissed] if runner.running]
 
     def _agenda(self, server: ServerSettings, settings: Settings, together: list[ServerSettings]) -> Agenda:
         longest = max(server.intervals.state_seconds, _LONGEST_START_SECONDS)
@@ -176,14 +193,14 @@ class Engine:
         return self._gates.setdefault(account.lower(), Gate(self._clock))
 
     def _stays(self, server: ServerSettings, settings: Settings) -> bool:
-        old = self._runners.get(server.name)
+        old = self._fleet.runners.get(server.name)
         same_polling = settings.polling_enabled == self.settings.polling_enabled
         return old is not None and same_polling and old.worker.settings == server
 
     def _ask_gates_again(self) -> None:
         for gate in self._gates.values():
             gate.ask_again()
-        for runner in self._runners.values():
+        for runner in self._fleet.runners.values():
             runner.wake()
 
     def _start(self, runners: Iterable[Runner]) -> None:

@@ -52,8 +52,10 @@ class Runner:
         self._wake.set()
 
     def stop(self) -> None:
-        """Begin the end: the running call is cut short, the session is closed by its own thread."""
+        """Begin the end, once: the running call is cut short, the session is closed by its own thread."""
         with self._lock:
+            if self._stopping:
+                return  # another interruption would cut the closing short
             self._stopping = True
         self.worker.interrupt()
         self._wake.set()
