@@ -173,8 +173,8 @@ AGE = lines(
     "Age of the last success, divided by how often the section is due, of the server where it is oldest. "
     "Data older than 2.5 intervals is left out.",
     history(
-        f"max by (section) ((time() - {per_server(series('section_timestamp_seconds'), 'section')}) "
-        f"/ {per_server(series('section_interval_seconds'), 'section')})",
+        f"max by (section) ((time() - {series('section_timestamp_seconds')}) "
+        f"/ {series('section_interval_seconds')})",
         "{{section}}",
     ),
     look=Look("none", AGES, minimum=0, decimals=1),

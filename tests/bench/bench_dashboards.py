@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 from dashboards import history
-from dashboards.asking import EVERYTHING, Page, of_pair
+from dashboards.asking import EVERYTHING, Page
 from e2e.servers import eventually, prometheus
 
 ROOT = Path(__file__).parent.parent.parent
@@ -42,7 +42,7 @@ def asked(url: str, end: float, hours: float) -> list[tuple[float, int, str]]:
     """(seconds, series, which query) of every query of every dashboard."""
     found = []
     for path in sorted((ROOT / "dashboards").glob("*.json")):
-        variables = of_pair(1) if "relationship" in path.stem else EVERYTHING
+        variables = history.variables(1) if "relationship" in path.stem else EVERYTHING
         page = Page(url, end, hours * 3600, variables, SCRAPE_SECONDS)
         for panel in json.loads(path.read_text())["panels"]:
             runs = [list(page.ask(panel)) for _ in range(3)]

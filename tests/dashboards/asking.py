@@ -1,7 +1,7 @@
 """Queries asked as Grafana asks them: variables replaced, one step per point, the panel's own refresh interval."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,16 +12,23 @@ POINTS: Final = 1_200
 EVERYTHING: Final = {"job": ".+", "server": ".+", "instance": ".+", "pair": ".+", "relationship": ".+"}
 
 
-def of_pair(pair: int) -> Mapping[str, str]:
-    """The variables of the dashboard about one pair; All its servers as Grafana writes several values."""
-    names = [f"dhcp{pair:03}{side}.lab.local" for side in "ab"]
-    servers = "|".join(names).replace(".", "\\\\.")
+# What a person can tell apart in a panel; a table scrolls.
+MOST_SERIES: Final = {"stat": 4, "timeseries": 20, "state-timeline": 40, "table": 500, "text": 0}
+
+
+def of_pair(pair: str, *relationships: str) -> Mapping[str, str]:
+    """The variables of the dashboard about one pair, with all its servers and relationships chosen."""
     return {
         **EVERYTHING,
-        "pair": "|".join(names),
-        "server": f"({servers})",
-        "relationship": f"failover-{pair:03}",
+        "pair": pair,
+        "server": _several(pair.split("|")),
+        "relationship": _several(relationships),
     }
+
+
+def _several(names: Sequence[str]) -> str:
+    """Several values as Grafana writes them: one regular expression, escaped for a string."""
+    return "({})".format("|".join(names).replace(".", "\\\\."))
 
 
 # A new client for each query would cost more than the query.
@@ -80,3 +87,14 @@ class Page:
             query = query.replace(f"${name}", value)
         assert "$" not in query, f"a variable is left: {query}"
         return query
+
+
+def most_series(panel: Mapping[str, Any], pages: Iterable[Page]) -> Mapping[str, int]:
+    """How many series each query of the panel gave on the first page on which it gave any, 0 if on none."""
+    found = {target["refId"]: 0 for target in panel.get("targets", ())}
+    for page in pages:
+        open_ones = [target for target in panel.get("targets", ()) if not found[target["refId"]]]
+        if not open_ones:
+            break
+        found |= {answer.ref: len(answer.series) for answer in page.ask({**panel, "targets": open_ones})}
+    return found

@@ -17,6 +17,7 @@ import yaml
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.openmetrics.exposition import generate_latest
 
+from dashboards.asking import of_pair
 from dhcp_failover_exporter.exposition import Block, Publication, Published, blocks
 from dhcp_failover_exporter.failover import ClockOffset, EventLog, History, Naming, Topology, topology
 from dhcp_failover_exporter.metrics import CATALOGUE, GROUPS, PollHealth, SectionHealth, View, samples
@@ -132,6 +133,12 @@ def _name(pair: int, *, primary: bool) -> str:
     return f"dhcp{pair:03}{'a' if primary else 'b'}.lab.local"
 
 
+def variables(pair: int) -> Mapping[str, str]:
+    """Those of the dashboard about one pair."""
+    names = (_name(pair, primary=primary) for primary in (True, False))
+    return of_pair("|".join(names), f"failover-{pair:03}")
+
+
 def fleet(pairs: int, scopes: int) -> Sequence[Partner]:
     return [
         Partner(pair, primary, scopes, INCIDENTS[pair] if pair < len(INCIDENTS) else None)
@@ -237,13 +244,15 @@ def _sections(
 _RENDERED: dict[tuple[str, str], tuple[object, Sequence[Block]]] = {}
 
 
-def _published(it: Partner, at: float, passed: float) -> Iterator[Published]:
+def _published(it: Partner, at: float, passed: float, whole: bool) -> Iterator[Published]:
     gone = it.incident == "relationship gone" and not it.primary and passed >= 0
     relationships = [] if gone else [_relationship(it, passed)]
     found = topology(relationships, it.naming, it.name)
     it.history = it.history.observed(found, at)
     view = _view(it, passed, found)
     for name, depends_on, records in _sections(it, at, passed, relationships):
+        if not whole and name not in SECTIONS_OVER_TIME:
+            continue
         known, rendered = _RENDERED.get((it.name, name), (None, ()))
         if depends_on is None or known != depends_on:
             rendered = blocks(it.name, samples(Section(name, tuple(records())), view))
@@ -272,11 +281,16 @@ def _health(it: Partner, at: float, failure: str | None) -> PollHealth:
     )  # fmt: skip
 
 
-def publication(it: Partner, at: float, passed: float) -> Publication:
-    """What the exporter would show about a server at that moment."""
+def publication(it: Partner, at: float, passed: float, whole: bool) -> Iterator[Block]:
+    """What the exporter would show about a server at that moment, all of it or what is needed `OVER_TIME`."""
     failure = it.failure(passed)
-    published = [] if failure else _published(it, at, passed)
-    return Publication(it.name, _health(it, at, failure), {section.section: section for section in published})
+    published = {} if failure else {each.section: each for each in _published(it, at, passed, whole)}
+    if whole:
+        yield from Publication(it.name, _health(it, at, failure), published).blocks(at)
+        return
+    yield from (
+        block for each in published.values() for block in each.blocks if block.family.name in OVER_TIME
+    )
 
 
 class OwnFamilies:
@@ -314,6 +328,8 @@ OVER_TIME: Final = {
     "dhcp_failover_relationship_info",
     "dhcp_failover_clock_offset_seconds",
 }
+# The sections that these are made of.
+SECTIONS_OVER_TIME: Final = {"server", "relationships"}
 
 _TARGET: Final = f'job="{JOB}",instance="{INSTANCE}"'.encode()
 
@@ -326,12 +342,7 @@ def _with_target(text: bytes) -> bytes:
 
 def scrape(partners: Sequence[Partner], own: OwnFamilies, at: float, passed: float, whole: bool) -> bytes:
     """All samples of one scrape with its timestamp, or only those `OVER_TIME`."""
-    lines = [
-        block.lines
-        for partner in partners
-        for block in publication(partner, at, passed).blocks(at)
-        if whole or block.family.name in OVER_TIME
-    ]
+    lines = [block.lines for partner in partners for block in publication(partner, at, passed, whole)]
     servers = b"".join(lines).replace(b"{server=", b"{" + _TARGET + b",server=")
     text = servers + _with_target(own.text(at, servers.count(b"\n")))
     return text.replace(b"\n", f" {at:.3f}\n".encode())

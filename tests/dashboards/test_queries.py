@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from dashboards import history
-from dashboards.asking import EVERYTHING, Page, of_pair
+from dashboards.asking import EVERYTHING, MOST_SERIES, Page
 from e2e.servers import Prometheus, eventually, prometheus
 
 pytestmark = pytest.mark.e2e
@@ -22,9 +22,6 @@ PAIRS, SCOPES, HOURS = 12, 8, 1.0
 
 # Panels without data in this history, each with the reason.
 EMPTY: Mapping[str, str] = {}
-
-# What a person can tell apart; a table scrolls.
-MOST_SERIES = {"stat": 4, "timeseries": 20, "state-timeline": 40, "table": 500}
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +55,7 @@ def pages(of: str, url: str, end: float) -> Iterator[Page]:
     """The dashboard with everything chosen; the one about a pair, of each pair with an incident."""
     everything: list[Mapping[str, str]] = [EVERYTHING]
     if of == "dhcp-failover-relationship":
-        everything = [of_pair(pair) for pair in range(len(history.INCIDENTS))]
+        everything = [history.variables(pair) for pair in range(len(history.INCIDENTS))]
     for variables in everything:
         yield Page(url, end, HOURS * 3600, variables)
 
@@ -73,7 +70,7 @@ def test_each_query_is_answered_with_data_that_fits(
     empty = [ref for ref, series in found.items() if not series]
     name = f"{of}: {panel['title']}"
     assert bool(empty) == (name in EMPTY), f"no data for {empty}; listed as empty: {EMPTY.get(name)}"
-    assert max(found.values(), default=0) <= MOST_SERIES.get(panel["type"], 0)
+    assert max(found.values(), default=0) <= MOST_SERIES[panel["type"]]
 
 
 def panel_of(root: Path, uid: str, title: str) -> dict[str, Any]:
