@@ -1,14 +1,17 @@
 """Incident by incident: one page, which names the cause, and one all-clear. All at once, on one stage."""
 
+import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import httpx
 import pytest
 
+from dashboards.asking import EVERYTHING, MOST_SERIES, Page, most_series, of_pair
 from dhcp_failover_exporter.simulator.lab import Host
 from dhcp_failover_exporter.simulator.windows import (
     Pace,
@@ -36,6 +39,7 @@ from e2e.stage import (
 
 pytestmark = pytest.mark.e2e
 
+DASHBOARDS = Path(__file__).parents[2] / "dashboards"
 MCLT_SECONDS = 12.0
 SILENCE_SECONDS = 3.0
 MINUTE = 60 * FACTOR
@@ -385,17 +389,25 @@ def time_for_a_warning() -> None:
 # --- the stage --------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Played:
+    """The stage after its incidents; each future is one incident from its fault to its all-clear."""
+
+    stage: Stage
+    pairs: dict[str, Pair]
+    futures: dict[str, Future[None]]
+    began: float
+
+
 @pytest.fixture(scope="module")
-def played(
-    program: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Future[None]]]:
-    """Every incident at once; each future is one incident from its fault to its all-clear."""
+def played(program: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
+    """Every incident at once."""
     pairs = {name: each.pair(number) for number, (name, each) in enumerate(INCIDENTS.items(), 1)}
     with (
         stage(list(pairs.values()), program, tmp_path_factory.mktemp("stage")) as ready,
         ThreadPoolExecutor(len(INCIDENTS)) as threads,
     ):
-        started = time.monotonic()
+        began, started = time.time(), time.monotonic()
         futures = {
             name: threads.submit(each.play, Scene(ready, pairs[name])) for name, each in INCIDENTS.items()
         }
@@ -403,13 +415,55 @@ def played(
             future.exception()
         print(f"all incidents took {time.monotonic() - started:.0f} s")
         assert time.monotonic() - started < 120
-        yield futures
+        yield Played(ready, pairs, futures, began)
 
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("name", INCIDENTS)
-def test_incident(name: str, played: dict[str, Future[None]]) -> None:
-    played[name].result()
+def test_incident(name: str, played: Played) -> None:
+    played.futures[name].result()
+
+
+# Queries of the dashboards (dashboard: panel, refId) that nothing on the stage answers, each with the reason.
+UNANSWERED: Mapping[str, str] = {
+    "dhcp-failover-relationship: If the partner died now, G": (
+        "Enough: no pair whose addresses run out switches to PartnerDown by itself, so none of them must last"
+    ),
+}
+
+
+def pages(played: Played, dashboard: str, until: float) -> Iterator[Page]:
+    """The dashboard as it was left open, every 10 s back to the first incident; one about a pair, of each pair."""
+    chosen: list[Mapping[str, str]] = [EVERYTHING]
+    if dashboard == "dhcp-failover-relationship":
+        scenes = [Scene(played.stage, pair) for pair in played.pairs.values()]
+        chosen = [of_pair(it.pair, *(each.name for each in it.made.relationships)) for it in scenes]
+    for back in range(0, int(until - played.began), 10):
+        for variables in chosen:
+            end = until - back
+            yield Page(
+                played.stage.prometheus.url,
+                end,
+                end - played.began + 10,
+                variables,
+                scrape_seconds=SCRAPE_SECONDS,
+            )
+
+
+@pytest.mark.timeout(240)
+def test_every_query_of_the_dashboards_is_answered(played: Played) -> None:
+    until = time.time()
+    unanswered, too_many = set(), []
+    for path in sorted(DASHBOARDS.glob("*.json")):
+        for panel in json.loads(path.read_text())["panels"]:
+            found = most_series(panel, pages(played, path.stem, until))
+            unanswered |= {
+                f"{path.stem}: {panel['title']}, {ref}" for ref, series in found.items() if not series
+            }
+            if max(found.values(), default=0) > MOST_SERIES.get(panel["type"], 0):
+                too_many.append((path.stem, panel["title"], found))
+    assert unanswered == set(UNANSWERED)
+    assert not too_many
 
 
 @pytest.mark.timeout(120)
