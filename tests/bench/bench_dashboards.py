@@ -70,7 +70,10 @@ def made(folder: Path, fleet: tuple[int, int], span: history.Span) -> None:
 
 def overlap(data: Path) -> bool:
     """Whether two blocks are about the same time: Prometheus merges such blocks, a minute after its start."""
-    blocks = sorted((it["minTime"], it["maxTime"]) for it in map(_meta, data.glob("*/meta.json")))
+    try:
+        blocks = sorted((it["minTime"], it["maxTime"]) for it in map(_meta, data.glob("*/meta.json")))
+    except FileNotFoundError:  # merged and gone since it was listed
+        return True
     return any(later[0] < earlier[1] for earlier, later in itertools.pairwise(blocks))
 
 
