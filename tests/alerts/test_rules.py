@@ -99,6 +99,18 @@ def test_a_runbook_has_its_four_parts_filled(name: str) -> None:
     assert set(links) <= set(NAMES)
 
 
+def test_promtool_accepts_every_query_of_the_runbooks(promtool: str, tmp_path: Path) -> None:
+    texts = [path.read_text() for path in sorted(RUNBOOKS.iterdir())]
+    blocks = [it for text in texts for it in re.findall(r"```promql\n(.*?)```", text, re.DOTALL)]
+    queries = [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
+    file = tmp_path / "runbooks.yml"
+    group = {"name": "g", "rules": [{"record": f"q:{n}", "expr": it} for n, it in enumerate(queries)]}
+    file.write_text(yaml.safe_dump({"groups": [group]}))
+    ran = subprocess.run([promtool, "check", "rules", str(file)], check=False, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert len(queries) > len(NAMES)
+
+
 @pytest.mark.parametrize("alert", ALERTS, ids=rule_id)
 def test_an_alert_says_what_who_and_where_to_read_on(alert: dict[str, Any]) -> None:
     annotations = alert["annotations"]
