@@ -56,6 +56,21 @@ def test_hostile_names_are_text(site: Any, client_of: Any) -> None:
     assert "<img src=x onerror=alert(1)>" in own.text
 
 
+def test_whatever_a_server_says_turns_nothing_around(site: Any, client_of: Any) -> None:
+    left, _ = site.pair()
+    turned = "ev\u202eil\x07"
+    left.relationship.update(PartnerServer=turned, SecondaryServerName=turned, State=turned, Mode=turned)
+    left.data["ports"][0].update(PartnerServer=turned, Reachable=False, Error=turned)
+    client = client_of(site)
+    shown = page(client)
+    path = next(
+        str(attributes["href"]) for tag, attributes in shown.tags if tag == "a" and "pair=" in str(attributes)
+    )
+    for html in (client.get("/").text, client.get(path).text):
+        assert html.count("ev[U+202E]il[U+0007]") > 5
+        assert not {"\u202e", "\x07"} & set(html)
+
+
 def test_nothing_is_inline_and_nothing_comes_from_outside(site: Any, client_of: Any) -> None:
     site.pair()
     for tag, attributes in page(client_of(site)).tags:

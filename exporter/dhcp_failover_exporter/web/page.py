@@ -62,6 +62,7 @@ class Page:
             loader=jinja2.FileSystemLoader(_TEMPLATES),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
+            finalize=words.harmless,
             trim_blocks=True,
             lstrip_blocks=True,
         )

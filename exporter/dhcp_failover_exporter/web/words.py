@@ -85,6 +85,13 @@ def visible(text: str) -> str:
     return "".join(f"[U+{ord(c):04X}]" if unicodedata.category(c) in ("Cc", "Cf") else c for c in text)
 
 
+def harmless(value: object) -> object:
+    """What each expression of a template passes, since any text may come from a server."""
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    return visible(re.sub(r"[\t\r\n]", " ", value))
+
+
 def anchor(text: str) -> str:
     """An id that any text gives and that is an id everywhere."""
     return "x" + text.encode().hex()
@@ -116,5 +123,4 @@ FILTERS: Final[Mapping[str, Callable[..., str]]] = {
     "setting": setting,
     "spaced": spaced,
     "unknown_because": unknown_because,
-    "visible": visible,
 }
