@@ -370,6 +370,9 @@ class ClockOffset:
 
 
 MAX_UNCERTAINTY_SECONDS: Final = 5.0
+# Between partners Windows' limit is 60 s; the alert rules use the same two bounds.
+CLOCK_WARNING_SECONDS: Final = 30.0
+CLOCK_CRITICAL_SECONDS: Final = 55.0
 
 
 def clock_offset(sent: float, entered: float, written: float, received: float) -> ClockOffset | None:

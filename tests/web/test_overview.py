@@ -251,14 +251,28 @@ def test_a_closed_port_names_the_secondary_s_rule_that_is_off() -> None:
     ]
 
 
+def test_a_rule_that_explains_nothing_is_not_named_and_one_that_blocks_is() -> None:
+    rules = [
+        FirewallRule("Failover-TCP-In", present=True, enabled=True, direction="Inbound", action="Allow"),
+        FirewallRule("old", present=True, enabled=False, direction="Inbound", action="Allow"),
+        FirewallRule("idle", present=True, enabled=False, direction="Inbound", action="Block"),
+        FirewallRule("policy", present=True, enabled=True, direction="Inbound", action="Block"),
+    ]
+    view = seen(
+        report(LEFT, sections={"ports": [port(RIGHT, reachable=False)]}),
+        report(RIGHT, sections={"firewall": rules}),
+    )
+    assert [p.detail for p in view.problems] == ["TimedOut, rule policy blocks it there"]
+
+
 def test_clocks_apart_beyond_their_uncertainty_are_critical() -> None:
     def view(seconds: float) -> RelationshipView:
         return seen(
             report(LEFT, clock=ClockOffset(seconds, 1.0)), report(RIGHT, clock=ClockOffset(-1.0, 1.0))
         )
 
-    assert view(60.0).severity == "ok"
-    assert view(62.0).severity == "critical"
+    assert view(55.9).severity == "ok"
+    assert view(56.1).severity == "critical"
 
 
 def statistics(scope: str = "10.0.0.0", used: int = 60, **changes: Any) -> ScopeStatistics:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dhcp_failover_exporter.check.measurement import Asked, Measurement
-from dhcp_failover_exporter.failover import folded
+from dhcp_failover_exporter.failover import CLOCK_CRITICAL_SECONDS, CLOCK_WARNING_SECONDS, folded
 from dhcp_failover_exporter.metrics import GROUPS
 from dhcp_failover_exporter.snapshot import FirewallRule, PortProbe, SectionError, Server, ServerSetting
 
@@ -220,11 +220,6 @@ def closed_from_here(case: Case) -> Iterator[Words]:
     """A secondary that listens, but not for the exporter."""
     if _is("secondary", case):
         yield from failed("647", "refused", "silent", "no_route")(case)
-
-
-# Windows' limit is 60 s between the partners; the alert rules use the same two bounds.
-CLOCK_WARNING_SECONDS: Final = 30.0
-CLOCK_CRITICAL_SECONDS: Final = 55.0
 
 
 def clocks_apart(case: Case) -> Iterator[Words]:

@@ -163,7 +163,7 @@ DIFFERENT_SETTINGS: Final = Advice(
 )
 CLOCKS_APART: Final = Advice(
     "critical",
-    "Clocks more than a minute apart: the partners refuse each other's updates, though both say Normal.",
+    "Clocks too far apart: above 60 s the partners refuse each other's updates, though both say Normal.",
     "Correct the time source of the server that is wrong.",
 )
 

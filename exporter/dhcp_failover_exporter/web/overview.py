@@ -11,7 +11,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network
 from typing import Final, TypeVar
 
-from dhcp_failover_exporter.failover import Link, Naming, topology
+from dhcp_failover_exporter.failover import CLOCK_CRITICAL_SECONDS, Link, Naming, topology
 from dhcp_failover_exporter.snapshot import FirewallRule, PortProbe, Scope, ScopeStatistics, ServerSetting
 from dhcp_failover_exporter.web import advice
 from dhcp_failover_exporter.web.advice import Advice, Severity
@@ -114,8 +114,6 @@ _LEGAL_TOGETHER: Final = frozenset(
 )
 # Both partners are not asked in the same second: a change takes a moment to show on both sides.
 _SETTLING_SECONDS: Final = 60.0
-# The clocks' limit: a receiver refuses binding updates that are further off.
-_CLOCK_LIMIT_SECONDS: Final = 60.0
 # From here on a scope's next clients are at risk.
 NEARLY_FULL_RATIO: Final = 0.95
 
@@ -273,9 +271,17 @@ class _Builder:
 
     def port_detail(self, port: Port) -> str:
         """The answer to the connect, and the rule that explains it, if the secondary's firewall shows one."""
-        rules = _records(self.reports[1], "firewall", FirewallRule)
-        off = [rule.name for rule in rules if rule.direction == "Inbound" and not rule.enabled]
-        return ", ".join(filter(None, (port.error, *(f"rule {name} is off there" for name in off))))
+        rules = [
+            it for it in _records(self.reports[1], "firewall", FirewallRule) if it.direction == "Inbound"
+        ]
+        blocking = [rule.name for rule in rules if rule.enabled and rule.action == "Block"]
+        allowing = [rule for rule in rules if rule.action != "Block"]
+        off = [] if any(rule.enabled for rule in allowing) else [rule.name for rule in allowing]
+        said = (
+            *(f"rule {name} blocks it there" for name in blocking),
+            *(f"rule {name} is off there" for name in off),
+        )
+        return ", ".join(filter(None, (port.error, *said)))
 
     def disagree(self, sides: tuple[Side, Side]) -> bool:
         states = frozenset(side.state for side in sides)
@@ -287,7 +293,7 @@ class _Builder:
         left, right = (report.clock if report else None for report in self.reports)
         if left and right:
             apart = abs(left.seconds - right.seconds)
-            if apart - left.uncertainty_seconds - right.uncertainty_seconds > _CLOCK_LIMIT_SECONDS:
+            if apart - left.uncertainty_seconds - right.uncertainty_seconds > CLOCK_CRITICAL_SECONDS:
                 yield _problem(advice.CLOCKS_APART, "", f"{apart:.0f} s apart")
 
 
