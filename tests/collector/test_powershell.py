@@ -154,6 +154,8 @@ DOCUMENTED: dict[str, set[str]] = {
     "Get-DhcpServerv4PolicyIPRange": {"-ScopeId"},
     "Get-NetFirewallRule": {"-Name", "-PolicyStore"},
     "Get-NetFirewallPortFilter": {"-PolicyStore"},
+    "Get-NetFirewallApplicationFilter": {"-PolicyStore"},
+    "Get-NetFirewallAddressFilter": {"-PolicyStore"},
     "Get-CimInstance": {"-ClassName"},
     "Get-WinEvent": {"-LogName", "-FilterXPath", "-MaxEvents", "-Oldest"},
     "Get-Service": {"-Name"},

@@ -18,6 +18,7 @@ from dhcp_failover_exporter.simulator.collector import Collector
 from dhcp_failover_exporter.simulator.documents import json_text
 from dhcp_failover_exporter.simulator.windows import (
     CmdletError,
+    FirewallRule,
     Network,
     Oddities,
     Pair,
@@ -155,8 +156,14 @@ RECORDS = {
     "ConvertTo-EventRecord": lambda pair: data_of(pair.primary, "events")["Events"][0],
     "ConvertTo-Failure": lambda pair: ask(pair.secondary, "scopes")[0]["error"],
     "ConvertTo-ItemFailure": lambda pair: ask(pair.secondary, "settings")[0]["errors"][0],
+    "ConvertTo-Silence": lambda pair: silent_answer(pair)["errors"][0],
     "Get-UnknownSection": lambda pair: ask(pair.primary, "bogus")[0]["error"],
 }
+
+
+def silent_answer(pair: Pair) -> Document:
+    pair.primary.grant("LAB\\svc", Rights(empty=frozenset({"Get-CimInstance"})))
+    return ask(pair.primary, "counters")[0]
 
 
 def test_twin_knows_the_sections_of_the_script() -> None:
@@ -200,6 +207,7 @@ def test_every_record_of_the_script_is_compared() -> None:
 
 def test_twin_calls_the_cmdlets_of_the_script(pair: Pair) -> None:
     pair.primary.remove_firewall_rule("Microsoft-Windows-DHCP-Failover-TCP-In")
+    pair.primary.add_firewall_rule(FirewallRule("Lockdown", action="Block", local_ports=("Any",)))
     ask(pair.primary, *SECTIONS)
     assert set(pair.primary.calls) == script_cmdlets()
 
@@ -219,7 +227,13 @@ def quoted(pattern: str) -> tuple[set[str], set[str]]:
 
 @pytest.mark.parametrize(
     "pattern",
-    [r"(DHCP|WIN32) \d+", r"UnknownSection|NoInstance", r"Failover\*.*", r"Win32_\w+", r"Enable\w+ing"],
+    [
+        r"(DHCP|WIN32) \d+",
+        r"UnknownSection|NoInstance|NoAnswer",
+        r"Failover\*.*",
+        r"Win32_\w+",
+        r"Enable\w+ing",
+    ],
 )
 def test_both_know_the_same_names(pattern: str) -> None:
     script, twin = quoted(pattern)
@@ -286,11 +300,32 @@ def test_hidden_field_is_null(pair: Pair) -> None:
 
 
 def test_performance_class_without_an_instance_is_null_and_said(pair: Pair) -> None:
-    pair.primary.grant("LAB\\svc", Rights(empty=frozenset({"Get-CimInstance"})))
-    answer = ask(pair.primary, "counters")[0]
+    answer = silent_answer(pair)
     assert answer["data"]["BndUpdSent"] is None
     assert answer["data"]["Acks"] is not None
     assert [error["id"] for error in answer["errors"]] == ["NoInstance"]
+
+
+def test_counters_of_which_both_sources_are_silent_fail_by_name(pair: Pair) -> None:
+    silent = frozenset({"Get-CimInstance", "Get-DhcpServerv4Statistics"})
+    pair.primary.grant("LAB\\svc", Rights(empty=silent))
+    error = ask(pair.primary, "counters")[0]["error"]
+    assert (error["id"], error["category"]) == ("NoAnswer", "ObjectNotFound")
+    assert "Get-DhcpServerv4Statistics" in error["message"]
+
+
+def test_silent_statistics_leave_the_performance_class(pair: Pair) -> None:
+    pair.primary.grant("LAB\\svc", Rights(empty=frozenset({"Get-DhcpServerv4Statistics"})))
+    answer = ask(pair.primary, "counters")[0]
+    assert (answer["data"]["Acks"], answer["data"]["BndUpdSent"] is None) == (None, False)
+    assert [(each["item"], each["id"]) for each in answer["errors"]] == [
+        ("Get-DhcpServerv4Statistics", "NoAnswer")
+    ]
+
+
+def test_script_throws_only_errors_that_it_caught() -> None:
+    """What is thrown and null would become the error ScriptHalted."""
+    assert set(re.findall(r"throw (\$\w+)", SOURCE)) == {"$errorRecord"}
 
 
 def test_scope_that_vanished_is_missing_and_said(pair: Pair) -> None:
@@ -330,6 +365,25 @@ def test_server_without_relationships_says_so_in_every_build(none: str, clock: F
     server.oddities.no_relationship = none
     assert data_of(server, "relationships") == []
     assert data_of(server, "ports") == []
+
+
+@pytest.mark.parametrize("none", ["empty", "20010"])
+def test_no_option_set_is_an_empty_list_in_every_build(none: str, pair: Pair) -> None:
+    server = pair.primary
+    server.oddities.no_option = none
+    server.server_options.clear()
+    server.set_scope("10.16.0.0", options=())
+    answer = ask(server, "configuration", ScopeId=["10.16.0.0", "10.16.1.0"])[0]
+    of_server, without, with_options = answer["data"]
+    assert (of_server["ServerOptions"], without["Options"], answer["errors"]) == ([], [], [])
+    assert with_options["Options"]
+
+
+def test_another_error_of_the_options_is_no_empty_list(pair: Pair) -> None:
+    pair.primary.fail("Get-DhcpServerv4OptionValue", access_denied("Get-DhcpServerv4OptionValue", "x"))
+    answer = ask(pair.primary, "configuration", ScopeId=["10.16.0.0"])[0]
+    assert [record["Options"] for record in answer["data"]] == [None]
+    assert [error["item"] for error in answer["errors"]] == ["ServerOptions", "10.16.0.0"]
 
 
 def test_part_of_the_configuration_that_fails_is_null_not_empty(pair: Pair) -> None:
@@ -417,6 +471,47 @@ def test_disabled_rule_is_found_where_the_active_store_leaves_it_out(pair: Pair)
     pair.secondary.remove_firewall_rule("Microsoft-Windows-DHCP-Failover-TCP-In")
     rules = {rule["Name"]: rule for rule in data_of(pair.secondary, "firewall")}
     assert rules["Microsoft-Windows-DHCP-Failover-TCP-In"]["Present"] is False
+
+
+def listed(server: Any, **fields: Any) -> bool:
+    """Whether the section shows a rule that has these fields."""
+    server.add_firewall_rule(FirewallRule("Lockdown", **fields))
+    return "Lockdown" in [rule["Name"] for rule in data_of(server, "firewall")]
+
+
+@pytest.mark.parametrize("protocol", ["Any", "TCP"])
+def test_block_rule_on_any_port_is_listed_and_closes_the_link(
+    protocol: str, pair: Pair, clock: FakeClock
+) -> None:
+    rule = FirewallRule("Lockdown", action="Block", protocol=protocol, local_ports=("Any",))
+    pair.secondary.add_firewall_rule(rule)
+    *_, found = data_of(pair.secondary, "firewall")
+    assert (found["Name"], found["Action"], found["Enabled"]) == ("Lockdown", "Block", True)
+    clock.sleep(600)
+    assert {each["State"] for each in data_of(pair.primary, "relationships")} == {"CommunicationInterrupted"}
+    assert data_of(pair.primary, "ports")[0]["Error"] == "TimedOut"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"action": "Allow"},
+        {"protocol": "UDP"},
+        {"direction": "Outbound"},
+        {"enabled": False},
+        {"program": "C:\\Program Files\\Refused\\refused.exe"},
+        {"remote_address": "192.0.2.1"},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_rule_on_any_port_that_closes_nothing_is_not_listed(fields: dict[str, Any], pair: Pair) -> None:
+    broad = {"action": "Block", "protocol": "Any", "local_ports": ("Any",)}
+    assert not listed(pair.secondary, **{**broad, **fields})
+    assert data_of(pair.primary, "ports")[0]["Error"] is None
+
+
+def test_disabled_block_rule_that_names_the_port_is_listed(pair: Pair) -> None:
+    assert listed(pair.secondary, action="Block", enabled=False)
 
 
 def test_missing_module_is_said_by_every_section_that_needs_it(pair: Pair) -> None:

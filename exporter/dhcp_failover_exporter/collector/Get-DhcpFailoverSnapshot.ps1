@@ -386,29 +386,39 @@ function Get-DhcpFailoverSnapshot {
         return $null
     }
 
+    function ConvertTo-Silence {
+        param([string] $Item, [string] $Id)
+        return [ordered] @{
+            item     = $Item
+            id       = $Id
+            category = 'ObjectNotFound'
+            message  = "$Item answered nothing: there is nothing, or nothing that this account may read."
+        }
+    }
+
     function Get-CounterSection {
         # Two sources with different rights: the DHCP service, and a performance class, which does not refuse
         # an account without the right, but answers nothing.
         $errors = @()
         $statistics = $null
         $performance = $null
+        $cmdlet = 'Get-DhcpServerv4Statistics'
         $class = 'Win32_PerfRawData_dhcpserver_DHCPServer'
-        try { $statistics = DhcpServer\Get-DhcpServerv4Statistics -ErrorAction Stop }
-        catch {
-            $refusal = $_
-            $errors += ConvertTo-ItemFailure -ErrorRecord $_ -Item 'Get-DhcpServerv4Statistics'
+        try {
+            $statistics = DhcpServer\Get-DhcpServerv4Statistics -ErrorAction Stop
+            if ($null -eq $statistics) { $errors += ConvertTo-Silence -Item $cmdlet -Id 'NoAnswer' }
         }
+        catch { $errors += ConvertTo-ItemFailure -ErrorRecord $_ -Item 'Get-DhcpServerv4Statistics' }
         try {
             $performance = CimCmdlets\Get-CimInstance -ClassName $class -ErrorAction Stop
-            if ($null -eq $performance) {
-                $message = "The class $class has no instance, or none that this account may read."
-                $errors += [ordered] @{
-                    item = $class; id = 'NoInstance'; category = 'ObjectNotFound'; message = $message
-                }
-            }
+            if ($null -eq $performance) { $errors += ConvertTo-Silence -Item $class -Id 'NoInstance' }
         }
         catch { $errors += ConvertTo-ItemFailure -ErrorRecord $_ -Item $class }
-        if ($null -eq $statistics -and $null -eq $performance) { throw $refusal }
+        if ($null -eq $statistics -and $null -eq $performance) {
+            # Of the two, the DHCP service's own word.
+            $first = $errors[0]
+            return @{ error = [ordered] @{ id = $first.id; category = $first.category; message = $first.message } }
+        }
         return @{
             data   = [ordered] @{
                 ServerStartTime                    = ConvertTo-UtcText -Time $statistics.ServerStartTime
@@ -578,17 +588,61 @@ function Get-DhcpFailoverSnapshot {
         return $null
     }
 
+    function Test-AnyPortBlock {
+        param($Rule, $LocalPort)
+        return "$LocalPort" -eq 'Any' -and "$($Rule.Enabled)" -eq 'True' -and
+            "$($Rule.Direction)" -eq 'Inbound' -and "$($Rule.Action)" -eq 'Block'
+    }
+
+    function Get-UnlimitedRule {
+        # By id, the rules for every program and every address. A refused prompt leaves a Block rule on all ports
+        # of one program, a block list one on all ports for some addresses: neither closes 647 to the partner,
+        # as far as this can tell; what it cannot tell, the ports section does.
+        $unlimited = @{}
+        foreach ($filter in NetSecurity\Get-NetFirewallApplicationFilter -PolicyStore 'ActiveStore' -ErrorAction Stop) {
+            if ("$($filter.Program)" -eq 'Any' -and "$($filter.Package)" -eq '') {
+                $unlimited["$($filter.InstanceID)"] = $true
+            }
+        }
+        foreach ($filter in NetSecurity\Get-NetFirewallAddressFilter -PolicyStore 'ActiveStore' -ErrorAction Stop) {
+            if ("$($filter.LocalAddress)" -ne 'Any' -or "$($filter.RemoteAddress)" -ne 'Any') {
+                $unlimited["$($filter.InstanceID)"] = $false
+            }
+        }
+        return $unlimited
+    }
+
+    function Get-BlockingRule {
+        param($Rules, $Filters)
+        $suspects = @(foreach ($rule in $Rules) {
+                if (Test-AnyPortBlock -Rule $rule -LocalPort $Filters["$($rule.InstanceID)"]) { $rule }
+            })
+        $blocking = @{}
+        # Most servers have none, and are spared two listings.
+        if ($suspects.Count -eq 0) { return $blocking }
+        $unlimited = Get-UnlimitedRule
+        foreach ($rule in $suspects) { $blocking["$($rule.InstanceID)"] = $unlimited["$($rule.InstanceID)"] }
+        return $blocking
+    }
+
     function Get-FirewallSection {
+        # The list is short on purpose: what names 647, and what closes it without naming it. Allow rules on any
+        # port are left out, since they would list most of what Windows installs.
         $builtIn = @('Microsoft-Windows-DHCP-Failover-TCP-In', 'Microsoft-Windows-DHCP-Failover-TCP-Out')
         $filters = @{}
         # Ports are objects of their own; one listing joined by id instead of a call per rule.
         foreach ($filter in NetSecurity\Get-NetFirewallPortFilter -PolicyStore 'ActiveStore' -ErrorAction Stop) {
-            if ('TCP', '6' -contains "$($filter.Protocol)") { $filters["$($filter.InstanceID)"] = $filter.LocalPort }
+            if ('TCP', '6', 'Any' -contains "$($filter.Protocol)") {
+                $filters["$($filter.InstanceID)"] = $filter.LocalPort
+            }
         }
+        $rules = @(NetSecurity\Get-NetFirewallRule -PolicyStore 'ActiveStore' -ErrorAction Stop)
+        $blocking = Get-BlockingRule -Rules $rules -Filters $filters
         $found = @{}
-        $data = @(foreach ($rule in NetSecurity\Get-NetFirewallRule -PolicyStore 'ActiveStore' -ErrorAction Stop) {
+        $data = @(foreach ($rule in $rules) {
                 $ports = $filters["$($rule.InstanceID)"]
-                if ($builtIn -contains $rule.Name -or (Test-FailoverPort -LocalPort $ports)) {
+                $counts = $builtIn -contains $rule.Name -or $blocking["$($rule.InstanceID)"]
+                if ($counts -or (Test-FailoverPort -LocalPort $ports)) {
                     $found["$($rule.Name)"] = $true
                     ConvertTo-FirewallRecord -Name $rule.Name -Rule $rule -LocalPort $ports
                 }
@@ -613,16 +667,16 @@ function Get-DhcpFailoverSnapshot {
         }
     }
 
-    function Get-ServerOption {
-        foreach ($option in DhcpServer\Get-DhcpServerv4OptionValue -All -Brief -ErrorAction Stop) {
-            ConvertTo-OptionRecord -Option $option
+    function Get-OptionValue {
+        param($Restriction)
+        try {
+            foreach ($option in DhcpServer\Get-DhcpServerv4OptionValue @Restriction -All -Brief -ErrorAction Stop) {
+                ConvertTo-OptionRecord -Option $option
+            }
         }
-    }
-
-    function Get-ScopeOption {
-        param([string] $ScopeId)
-        foreach ($option in DhcpServer\Get-DhcpServerv4OptionValue -ScopeId $ScopeId -All -Brief -ErrorAction Stop) {
-            ConvertTo-OptionRecord -Option $option
+        catch {
+            # Where no option is set, a build may say so by an error (not confirmed for -All).
+            if (-not (Test-FailureCode -ErrorRecord $_ -Code 'DHCP 20010')) { throw }
         }
     }
 
@@ -703,7 +757,7 @@ function Get-DhcpFailoverSnapshot {
         $options = $null
         $reservations = $null
         $policies = $null
-        try { $options = @(Get-ScopeOption -ScopeId $id) } catch { $failures += $_ }
+        try { $options = @(Get-OptionValue -Restriction @{ ScopeId = $id }) } catch { $failures += $_ }
         try { $reservations = @(Get-ScopeReservation -ScopeId $id) } catch { $failures += $_ }
         try { $policies = @(Get-ScopePolicy -ScopeId $id) } catch { $failures += $_ }
         return @{
@@ -738,7 +792,7 @@ function Get-DhcpFailoverSnapshot {
         }
         $data = @()
         $errors = @()
-        try { $data += [ordered] @{ ServerOptions = @(Get-ServerOption) } }
+        try { $data += [ordered] @{ ServerOptions = @(Get-OptionValue -Restriction @{}) } }
         catch { $errors += ConvertTo-ItemFailure -ErrorRecord $_ -Item 'ServerOptions' }
         if ($ScopeId.Count -eq 0) { return @{ data = $data; errors = $errors } }
         $scopes = @(DhcpServer\Get-DhcpServerv4Scope -ScopeId $ScopeId `

@@ -145,6 +145,15 @@ def _item_failure(error: CmdletError, item: str | None) -> Record:
     return {"item": item, **_failure(error)}
 
 
+def _silence(item: str, error_id: str) -> Record:
+    return {
+        "item": item,
+        "id": error_id,
+        "category": "ObjectNotFound",
+        "message": f"{item} answered nothing: there is nothing, or nothing that this account may read.",
+    }
+
+
 def _scope_failure(error: CmdletError) -> Record:
     named = re.search(r"\b\d{1,3}(\.\d{1,3}){3}\b", error.message)
     return _item_failure(error, named.group() if named else None)
@@ -174,6 +183,15 @@ def _covers_failover_port(local_port: object) -> bool:
         if port == str(FAILOVER_PORT) or (span and int(span[1]) <= FAILOVER_PORT <= int(span[2])):
             return True
     return False
+
+
+def _any_port_block(rule: Record, local_port: object) -> bool:
+    return (
+        local_port == "Any"
+        and rule["Enabled"] == "True"
+        and rule["Direction"] == "Inbound"
+        and rule["Action"] == "Block"
+    )
 
 
 def _firewall_record(name: str, rule: Record | None, local_port: object) -> Record:
@@ -413,27 +431,24 @@ class _Run:
         return {"data": data, "errors": [_scope_failure(failure) for failure in failures]}
 
     def counter_section(self) -> Content:
-        errors = []
+        errors: list[Record] = []
         statistics: Record | None = None
         performance: Record | None = None
         class_name = "Win32_PerfRawData_dhcpserver_DHCPServer"
-        refusal: CmdletError | None = None
         try:
-            statistics = self.stop(self.cmdlets.get_dhcp_server_v4_statistics())[0]
+            statistics = next(iter(self.stop(self.cmdlets.get_dhcp_server_v4_statistics())), None)
+            if statistics is None:
+                errors.append(_silence("Get-DhcpServerv4Statistics", "NoAnswer"))
         except CmdletError as error:
-            refusal = error
             errors.append(_item_failure(error, "Get-DhcpServerv4Statistics"))
         try:
             performance = next(iter(self.stop(self.cmdlets.get_cim_instance())), None)
             if performance is None:
-                message = f"The class {class_name} has no instance, or none that this account may read."
-                errors.append(
-                    {"item": class_name, "id": "NoInstance", "category": "ObjectNotFound", "message": message}
-                )
+                errors.append(_silence(class_name, "NoInstance"))
         except CmdletError as error:
             errors.append(_item_failure(error, class_name))
-        if statistics is None and performance is None and refusal is not None:
-            raise refusal
+        if statistics is None and performance is None:
+            return {"error": {key: errors[0][key] for key in ("id", "category", "message")}}
         served, exchanged = statistics or {}, performance or {}
         data = {
             "ServerStartTime": utc_text(served.get("ServerStartTime")),
@@ -534,17 +549,39 @@ class _Run:
         rules, _ = self.quiet(self.cmdlets.get_net_firewall_rule("PersistentStore", name))
         return next((rule for rule in rules if rule["Enabled"] == "False"), None)
 
+    def unlimited_rule(self) -> set[object]:
+        unlimited = {
+            each["InstanceID"]
+            for each in self.stop(self.cmdlets.get_net_firewall_application_filter())
+            if each["Program"] == "Any" and not each["Package"]
+        }
+        limited = {
+            each["InstanceID"]
+            for each in self.stop(self.cmdlets.get_net_firewall_address_filter())
+            if each["LocalAddress"] != "Any" or each["RemoteAddress"] != "Any"
+        }
+        return unlimited - limited
+
+    def blocking_rule(self, rules: Sequence[Record], filters: Mapping[object, object]) -> set[object]:
+        suspects = {
+            rule["InstanceID"] for rule in rules if _any_port_block(rule, filters.get(rule["InstanceID"]))
+        }
+        return suspects & self.unlimited_rule() if suspects else set()
+
     def firewall_section(self) -> Content:
         filters = {
             each["InstanceID"]: each["LocalPort"]
             for each in self.stop(self.cmdlets.get_net_firewall_port_filter())
-            if each["Protocol"] in {"TCP", "6"}
+            if each["Protocol"] in {"TCP", "6", "Any"}
         }
+        rules = self.stop(self.cmdlets.get_net_firewall_rule())
+        blocking = self.blocking_rule(rules, filters)
         data = []
         found = set()
-        for rule in self.stop(self.cmdlets.get_net_firewall_rule()):
+        for rule in rules:
             ports = filters.get(rule["InstanceID"])
-            if rule["Name"] in FAILOVER_RULES or _covers_failover_port(ports):
+            counts = rule["Name"] in FAILOVER_RULES or rule["InstanceID"] in blocking
+            if counts or _covers_failover_port(ports):
                 found.add(rule["Name"])
                 data.append(_firewall_record(str(rule["Name"]), rule, ports))
         data += [
@@ -554,13 +591,13 @@ class _Run:
         ]
         return {"data": data, "errors": []}
 
-    def server_option(self) -> list[Record]:
-        return [
-            _option_record(option) for option in self.stop(self.cmdlets.get_dhcp_server_v4_option_value())
-        ]
-
-    def scope_option(self, scope_id: str) -> list[Record]:
-        options = self.stop(self.cmdlets.get_dhcp_server_v4_option_value(scope_id))
+    def option_value(self, scope_id: str | None = None) -> list[Record]:
+        try:
+            options = self.stop(self.cmdlets.get_dhcp_server_v4_option_value(scope_id))
+        except CmdletError as error:
+            if not _has_code(error, "DHCP 20010"):
+                raise
+            return []
         return [_option_record(option) for option in options]
 
     def scope_reservation(self, scope_id: str) -> list[Record]:
@@ -607,7 +644,7 @@ class _Run:
         scope_id = str(scope["ScopeId"])
         failures: list[CmdletError] = []
         parts: list[list[Record] | None] = []
-        for read in (self.scope_option, self.scope_reservation, self.scope_policy):
+        for read in (self.option_value, self.scope_reservation, self.scope_policy):
             try:
                 parts.append(read(scope_id))
             except CmdletError as error:
@@ -636,7 +673,7 @@ class _Run:
         data: list[Record] = []
         errors: list[Record] = []
         try:
-            data.append({"ServerOptions": self.server_option()})
+            data.append({"ServerOptions": self.option_value()})
         except CmdletError as error:
             errors.append(_item_failure(error, "ServerOptions"))
         if not scope_ids:

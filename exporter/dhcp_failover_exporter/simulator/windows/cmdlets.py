@@ -353,11 +353,17 @@ class Cmdlets:
     @cmdlet("Get-DhcpServerv4OptionValue")
     def get_dhcp_server_v4_option_value(self, scope_id: str | None = None) -> Answer:
         """Get-DhcpServerv4OptionValue -All -Brief, of a scope or of the server."""
+        name = "Get-DhcpServerv4OptionValue"
         if scope_id is None:
-            yield from (_option(option) for option in self.server.server_options.values())
+            yield from self._options(name, tuple(self.server.server_options.values()))
             return
-        for scope in self._scopes("Get-DhcpServerv4OptionValue", [scope_id]):
-            yield from [scope] if isinstance(scope, CmdletError) else map(_option, scope.options)
+        for scope in self._scopes(name, [scope_id]):
+            yield from [scope] if isinstance(scope, CmdletError) else self._options(name, scope.options)
+
+    def _options(self, name: str, options: Sequence[Option]) -> Answer:
+        if not options and self.server.oddities.no_option == "20010":
+            yield dhcp_error(20010, name, Category.ObjectNotFound, "Failed to get option values.")
+        yield from map(_option, options)
 
     @cmdlet("Get-DhcpServerv4Reservation")
     def get_dhcp_server_v4_reservation(self, scope_id: str) -> Answer:
@@ -428,6 +434,22 @@ class Cmdlets:
         for number, rule in enumerate(self.server.firewall):
             ports = rule.local_ports[0] if len(rule.local_ports) == 1 else list(rule.local_ports)
             yield {"InstanceID": f"{rule.name}|{number}", "Protocol": rule.protocol, "LocalPort": ports}
+
+    @cmdlet("Get-NetFirewallApplicationFilter", of_dhcp=False)
+    def get_net_firewall_application_filter(self) -> Answer:
+        """Get-NetFirewallApplicationFilter -PolicyStore ActiveStore: joined to the rules by InstanceID."""
+        for number, rule in enumerate(self.server.firewall):
+            yield {"InstanceID": f"{rule.name}|{number}", "Program": rule.program, "Package": None}
+
+    @cmdlet("Get-NetFirewallAddressFilter", of_dhcp=False)
+    def get_net_firewall_address_filter(self) -> Answer:
+        """Get-NetFirewallAddressFilter -PolicyStore ActiveStore: joined to the rules by InstanceID."""
+        for number, rule in enumerate(self.server.firewall):
+            yield {
+                "InstanceID": f"{rule.name}|{number}",
+                "LocalAddress": "Any",
+                "RemoteAddress": rule.remote_address,
+            }
 
     @cmdlet("Get-WinEvent", of_dhcp=False)
     def get_win_event(

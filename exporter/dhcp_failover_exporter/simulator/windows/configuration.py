@@ -91,11 +91,14 @@ class FirewallRule:
     protocol: str = "TCP"
     local_ports: tuple[str, ...] = ("647",)
     source: str = "Local"
+    program: str = "Any"
+    remote_address: str = "Any"
 
     def covers(self, port: int) -> bool:
-        """Whether an inbound TCP packet to `port` matches."""
-        applies = self.enabled and self.direction == "Inbound"
-        return applies and any(_within(port, each) for each in self.local_ports)
+        """Whether the partner's TCP packet to `port` matches; a limited rule is one for others."""
+        applies = self.enabled and self.direction == "Inbound" and self.protocol in {"TCP", "Any"}
+        unlimited = self.program == self.remote_address == "Any"
+        return applies and unlimited and any(_within(port, each) for each in self.local_ports)
 
 
 FAILOVER_RULES = ("Microsoft-Windows-DHCP-Failover-TCP-In", "Microsoft-Windows-DHCP-Failover-TCP-Out")

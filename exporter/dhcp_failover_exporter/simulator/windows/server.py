@@ -93,6 +93,8 @@ class Oddities:
     """What -Failover figures are outside failover: "null", "zero", "error" (20116 instead of the scope)."""
     no_relationship: str = "empty"
     """What Get-DhcpServerv4Failover says where there is none: "empty", "259", "20115", "20116"."""
+    no_option: str = "empty"
+    """What Get-DhcpServerv4OptionValue says where none is set: "empty", "20010"."""
     load_balance_of_partner: str = "complement"
     """What the secondary reads for the primary's share x: "complement" (100-x) or "same"."""
     has_dhcp_module: bool = True
@@ -161,7 +163,7 @@ class DhcpServer:
 
     def admits(self, port: int) -> bool:
         """Whether its own firewall lets an inbound TCP connection in."""
-        matching = [rule for rule in self.firewall if rule.protocol == "TCP" and rule.covers(port)]
+        matching = [rule for rule in self.firewall if rule.covers(port)]
         return bool(matching) and all(rule.action == "Allow" for rule in matching)
 
     def relationship(self, name: str) -> "tuple[Relationship, End] | None":
