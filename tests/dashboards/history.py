@@ -37,6 +37,9 @@ from dhcp_failover_exporter.snapshot import (
 )
 from e2e.servers import prometheus
 
+# Left untyped by prometheus_client.
+_latest: Callable[[CollectorRegistry], bytes] = generate_latest
+
 JOB: Final = "dhcp-failover"
 INSTANCE: Final = "exporter:9647"
 # When every incident began, before the end of the history.
@@ -318,7 +321,7 @@ class OwnFamilies:
             else:
                 child.set(at if name.endswith("timestamp_seconds") else 1)
         scrape = f"up 1\nscrape_duration_seconds 0.05\nscrape_samples_scraped {samples_scraped}\n"
-        lines = [line for line in generate_latest(self._registry).splitlines(True) if line[:1] != b"#"]
+        lines = [line for line in _latest(self._registry).splitlines(True) if line[:1] != b"#"]
         return b"".join([*lines, scrape.encode()])
 
 
@@ -385,7 +388,7 @@ def imported(
                 for number in range(replicas):
                     output.write(text.replace(INSTANCE.encode(), f"{number}.{INSTANCE}".encode()))
             output.write(b"# EOF\n")
-        command = [promtool, "tsdb", "create-blocks-from", "openmetrics", "--quiet", path, data]
+        command = [promtool, "tsdb", "create-blocks-from", "openmetrics", "--quiet", str(path), str(data)]
         subprocess.run(command, check=True)
         path.unlink()
     return data
@@ -403,6 +406,6 @@ def recorded(program: Callable[[str], str], folder: Path, span: Span) -> None:
                 path = folder / f"records-{number}-{seconds:.0f}.yml"
                 path.write_text(yaml.safe_dump({"groups": [{**group, "rules": chosen}]}))
                 start = span.end - min(seconds, span.hours * 3600)
-                command = [program("promtool"), "tsdb", "create-blocks-from", "rules", "--quiet", path]
+                command = [program("promtool"), "tsdb", "create-blocks-from", "rules", "--quiet", str(path)]
                 flags = [f"--url={asked.url}", f"--start={start:.0f}", f"--end={span.end:.0f}"]
                 subprocess.run([*command, *flags, f"--output-dir={folder / 'data'}"], check=True)

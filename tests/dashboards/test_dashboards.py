@@ -334,7 +334,7 @@ def test_queries_are_promql(root: Path, tmp_path: Path, program: Callable[[str],
         for where, query in queries(json.loads(path.read_text()))
     ]
     (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
-    command = [program("promtool"), "check", "rules", "--lint=none", tmp_path / "rules.yml"]
+    command = [program("promtool"), "check", "rules", "--lint=none", str(tmp_path / "rules.yml")]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert f"{len(rules)} rules found" in checked.stdout

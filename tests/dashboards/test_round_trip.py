@@ -49,7 +49,7 @@ def test_nothing_is_lost_in_the_types_of(grafana: str, root: Path, tmp_path: Pat
     # The types load garbage without complaint: what proves the check is that garbage does not come back.
     spoilt = json.loads(json.dumps(dashboards[0])) | {"titel": "?"}
     spoilt["panels"][0]["options"]["colourMode"] = "?"
-    python = tmp_path / "environment/bin/python"
+    python = str(tmp_path / "environment/bin/python")
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "environment"], check=True)
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*install, f"grafana-foundation-sdk=={VERSIONS[grafana]}"], check=True)
