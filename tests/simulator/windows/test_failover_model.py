@@ -1,9 +1,11 @@
 """The life of a relationship, step by step, and under random faults."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from typing import TYPE_CHECKING
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dhcp_failover_exporter.simulator.windows import (
@@ -42,6 +44,21 @@ LEGAL = {
     "RecoverDone": {"Normal", "Startup"},
 }  # fmt: skip
 """From the state table of the facts and the protocol draft, not from the code."""
+
+LAST_IN_CONTACT = {
+    frozenset({"Normal"}),
+    frozenset({"PotentialConflict"}),
+    frozenset({"PotentialConflict", "ConflictDone"}),
+    frozenset({"PartnerDown", "Recover"}),
+    frozenset({"PartnerDown", "RecoverWait"}),
+}
+"""What two ends that hear each other may stay in: in every other couple, one of them thinks something that the
+other has just told it is wrong. Two survivors (PartnerDown) are a conflict, and one beside Normal or
+CommunicationInterrupted as well."""
+
+SILENT = {None, "Startup", "PotentialConflict", "Recover", "RecoverWait"}
+NO_NEW_CLIENTS = {*SILENT, "RecoverDone"}
+"""The column "answers clients" of the states' published meanings; None is a server that does not run."""
 
 
 def states(relationship: Relationship) -> States:
@@ -264,22 +281,33 @@ class _Clock:
         return self.time
 
 
-@settings(max_examples=60, deadline=None)
-@given(walk=WALKS)
-def test_random_faults_lead_along_legal_ways_and_statistics_add_up(walk: Walk) -> None:
+RECOVERY: Walk = [("power off", 1, 100), ("power on", 1, 60), ("block silently", 1, 200), ("unblock", 0, 60)]
+CONFLICT: Walk = [("force", 0, 12), ("block with reset", 0, 100), ("force", 1, 50), ("unblock", 0, 60)]
+INTERRUPTED: Walk = [("block silently", 0, 50), ("restart", 0, 5), ("unblock", 0, 100), ("stop", 0, 20)]
+
+
+def played(walk: Walk) -> Iterator[Pair]:
+    """The pair, once after every step of the walk."""
     clock = _Clock()
     pair = walk_pair(clock)
     for fault, which, seconds in walk:
         FAULTS[fault](pair, which)
         clock.time += seconds
-        statistics_add_up(pair, clock.now())
+        yield pair
+
+
+@settings(max_examples=60, deadline=None)
+@given(walk=WALKS)
+def test_random_faults_lead_along_legal_ways_and_statistics_add_up(walk: Walk) -> None:
+    for pair in played(walk):
+        statistics_add_up(pair)
     for relationship in pair.relationships:
         for before, after in ways(walked(relationship)):
             assert after in LEGAL[before], (before, after)
 
 
-def statistics_add_up(pair: Pair, now: float) -> None:
-    with pair.network.moment():
+def statistics_add_up(pair: Pair) -> None:
+    with pair.network.moment() as now:
         for server in pair.servers:
             for pool in server.pools.values():
                 counts = pool.statistics(server, now)
@@ -296,6 +324,55 @@ def ways(seen: list[States]) -> Iterator[tuple[str, str]]:
             if state != last:
                 yield last, state
             last = state
+
+
+@settings(max_examples=200, deadline=None)
+@given(walk=WALKS)
+@example(walk=RECOVERY)
+@example(walk=CONFLICT)
+@example(walk=INTERRUPTED)
+def test_ends_that_hear_each_other_stay_in_no_couple_that_excludes_itself(walk: Walk) -> None:
+    *_, pair = played(walk)
+    for relationship in pair.relationships:
+        for couple, seconds in couples_in_contact(relationship):
+            if seconds > relationship.timing.exchange + 0.001:
+                assert couple in LAST_IN_CONTACT, (sorted(couple), seconds)
+
+
+def couples_in_contact(relationship: Relationship) -> Iterator[tuple[frozenset[str], float]]:
+    """What both ends were in while linked, and for how many seconds."""
+    with relationship.primary.server.network.moment() as now:
+        same = groupby(relationship.phases, key=lambda phase: (phase.states, phase.linked))
+        seen = [(next(phases).start, *both) for both, phases in same]
+    for (start, states, linked), end in zip(seen, [*(each[0] for each in seen[1:]), now], strict=True):
+        if linked and None not in states:
+            yield frozenset(state.value for state in states if state), end - start
+
+
+@settings(max_examples=200, deadline=None)
+@given(walk=WALKS)
+@example(walk=RECOVERY)
+@example(walk=CONFLICT)
+@example(walk=INTERRUPTED)
+def test_clients_are_served_in_the_states_that_serve_only(walk: Walk) -> None:
+    for pair in played(walk):
+        for relationship in pair.relationships:
+            for state, served in services(relationship):
+                assert not (state in NO_NEW_CLIENTS and served["Offers"]), state
+                assert not (state in SILENT and served["Acks"]), state
+
+
+def services(relationship: Relationship) -> Iterator[tuple[str | None, Counter[str]]]:
+    """Play the clients phase by phase: each end's state, and what it has counted in it."""
+    servers = [end.server for end in relationship.ends]
+    with servers[0].network.moment() as now:
+        starts = [phase.start for phase in relationship.phases]
+        for phase, end in zip(relationship.phases, [*starts[1:], now], strict=True):
+            before = [Counter(server.counters) for server in servers]
+            for scope_id in servers[0].members(relationship):
+                servers[0].pools[scope_id].advance(end)
+            for server, state, counted in zip(servers, phase.states, before, strict=True):
+                yield _value(state), server.counters - counted
 
 
 @settings(max_examples=30, deadline=None)
