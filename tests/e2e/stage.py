@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -127,7 +127,6 @@ class Stage:
     exporter: Exporter
     prometheus: Prometheus
     receiver: Receiver
-    logs: list[str] = field(default_factory=list)
 
     def paged(self, pair: str, *names: str, receiver: str = "pager", within: float = 60) -> Notification:
         """The first notification about the pair in which all these alerts fire."""
