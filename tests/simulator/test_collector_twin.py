@@ -359,6 +359,19 @@ def test_failover_figures_refused_to_the_account_leave_the_plain_ones(pair: Pair
     assert [error["id"] for error in answer["errors"]] == ["WIN32 5,Get-DhcpServerv4ScopeStatistics"]
 
 
+def test_state_that_a_server_does_not_know_is_no_state_until_mended(pair: Pair) -> None:
+    odd, plain = (relationship.name for relationship in pair.relationships)
+    pair.primary.oddities.state_not_known.add(odd)
+    assert states_of(pair.primary) == {odd: "NoState", plain: "Normal"}
+    assert states_of(pair.secondary) == {odd: "Normal", plain: "Normal"}
+    pair.primary.oddities.state_not_known.clear()
+    assert states_of(pair.primary) == {odd: "Normal", plain: "Normal"}
+
+
+def states_of(server: Any) -> dict[str, str]:
+    return {record["Name"]: record["State"] for record in data_of(server, "relationships")}
+
+
 @pytest.mark.parametrize("none", ["empty", "259", "20115", "20116"])
 def test_server_without_relationships_says_so_in_every_build(none: str, clock: FakeClock) -> None:
     server = add_server(Network(clock), "alone", "10.0.0.9")

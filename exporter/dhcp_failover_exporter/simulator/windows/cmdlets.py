@@ -23,7 +23,7 @@ from dhcp_failover_exporter.simulator.windows.errors import (
     service_unavailable,
 )
 from dhcp_failover_exporter.simulator.windows.server import WRITING, Cost, DhcpServer
-from dhcp_failover_exporter.simulator.windows.states import MAY_BE_FORCED_DOWN
+from dhcp_failover_exporter.simulator.windows.states import MAY_BE_FORCED_DOWN, State
 
 if TYPE_CHECKING:
     from dhcp_failover_exporter.simulator.windows.failover import End, Relationship
@@ -203,7 +203,7 @@ class Cmdlets:
             "Mode": "HotStandby" if hot_standby else "LoadBalance",
             "ServerRole": ("Active" if end.is_active else "Standby") if hot_standby else None,
             "ServerType": "PrimaryServer" if end.is_primary else "SecondaryServer",
-            "State": end.state.value,
+            "State": self._state(relationship, end).value,
             "LoadBalancePercent": self._share(end),
             "ReservePercent": parameters.reserve_percent,
             "MaxClientLeadTime": timedelta(seconds=parameters.mclt_seconds),
@@ -216,6 +216,9 @@ class Cmdlets:
             "PrimaryServerIP": primary.address,
             "SecondaryServerIP": secondary.address,
         }
+
+    def _state(self, relationship: "Relationship", end: "End") -> State:
+        return State.NO_STATE if relationship.name in self.server.oddities.state_not_known else end.state
 
     def _share(self, end: "End") -> int | None:
         share = end.parameters.load_balance_percent

@@ -103,6 +103,9 @@ class Oddities:
     """How much longer the first cmdlet in a new shell takes."""
     active_store_lists_disabled: bool = True
     """Whether the firewall's active store shows disabled rules (else only the persistent store does)."""
+    state_not_known: set[str] = field(default_factory=set)
+    """Relationships, by name, that it lists in NoState, until taken out again; what it does stays the same.
+    On request only: when Windows says so is not published, so that nothing in the model leads there."""
     vanish_after_listing: set[str] = field(default_factory=set)
     """Scopes that somebody deletes right after the next listing."""
 

@@ -1,5 +1,7 @@
 """The twelve states of a failover relationship, who answers clients in them, and the legal ways between them.
 
+No way leads to NoState; `Oddities.state_not_known` shows it on request.
+
 Meanings: https://learn.microsoft.com/en-us/windows/win32/api/dhcpsapi/ne-dhcpsapi-fsm_state. The ways are
 those of the protocol that Windows implements (draft-ietf-dhc-failover-12, section 9).
 """
