@@ -87,12 +87,20 @@ class Conversation:
         content_type, body = self._logon.encrypt(body, request) if encrypted else (_SOAP, body)
         return HttpAnswer(status, (*headers, ("Content-Type", content_type)), body, action)
 
+    def _hold(self, action: str) -> None:
+        """Leave an action that hangs undone and unanswered."""
+        faults = self._service.faults
+        if faults.hang_action == action:
+            faults.wait_while_action_hangs(action, self._peer.closed)
+            raise ConnectionAbortedError
+
     def _operate(self, envelope: bytes, account: Account) -> tuple[int, str, bytes]:
         """Carry out a WSMan request: HTTP status, action and envelope of the answer."""
         relates_to, action = "", _OTHER
         try:
             request = soap.parse(envelope)
             relates_to, action = request.message_id, request.action
+            self._hold(action)
             return 200, action, self._operations.operate(request, account)
         except soap.WsmanFault as fault:
             return 500, action, soap.fault(relates_to, fault, self._service.computer_name)

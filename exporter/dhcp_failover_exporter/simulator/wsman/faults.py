@@ -21,6 +21,8 @@ class Faults:
 
     Attributes (assign at any time):
         hang: requests are read and not answered until this is False again.
+        hang_action: requests of this WSMan action are neither carried out nor answered; the connection ends
+            when this is another or None.
         delay_seconds: what every request waits before it is worked on.
         drip_seconds: answers come one byte each so many seconds; 0 sends them whole.
         starting: WinRM is starting: everything is answered with HTTP 503.
@@ -33,6 +35,7 @@ class Faults:
         self.starting = False
         self.drop = False
         self._hang = False
+        self._hang_action: str | None = None
         self._cuts: list[Cut] = []
         self._changed = threading.Condition()
 
@@ -45,6 +48,17 @@ class Faults:
     def hang(self, value: bool) -> None:
         with self._changed:
             self._hang = value
+            self._changed.notify_all()
+
+    @property
+    def hang_action(self) -> str | None:
+        """The WSMan action that hangs."""
+        return self._hang_action
+
+    @hang_action.setter
+    def hang_action(self, value: str | None) -> None:
+        with self._changed:
+            self._hang_action = value
             self._changed.notify_all()
 
     def cut_next_answer(self, at: int | None = None, *, action: str | None = None, times: int = 1) -> None:
@@ -62,6 +76,7 @@ class Faults:
         """Heal everything."""
         self.delay_seconds = self.drip_seconds = 0.0
         self.starting = self.drop = self.hang = False
+        self.hang_action = None
         with self._changed:
             self._cuts.clear()
 
@@ -77,6 +92,11 @@ class Faults:
         """Block until `hang` is over or `given_up()`, looked at whenever `wake` is called."""
         with self._changed:
             self._changed.wait_for(lambda: not self._hang or given_up())
+
+    def wait_while_action_hangs(self, action: str, given_up: Callable[[], bool]) -> None:
+        """Block until `action` does not hang any more or `given_up()`, looked at as above."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._hang_action != action or given_up())
 
     def wake(self) -> None:
         """Let hung requests look again whether they are given up."""

@@ -65,10 +65,14 @@ class HttpAnswer:
 
 @dataclass(frozen=True)
 class Peer:
-    """Who is at the other end: its address and, over TLS, the common name of its certificate."""
+    """Who is at the other end: its address and, over TLS, the common name of its certificate.
+
+    `closed()` says whether this side has ended the connection.
+    """
 
     address: str
     encrypted: bool
+    closed: Callable[[], bool]
     common_name: str | None = field(default=None)
 
 
@@ -182,10 +186,11 @@ class _Connection:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.settimeout(idle_seconds)
         if tls is None:
-            return Peer(self._address, encrypted=False)
+            return Peer(self._address, encrypted=False, closed=self._closed.is_set)
         encrypted = tls.wrap_socket(self._socket, server_side=True)
         self._socket = encrypted
-        return Peer(self._address, encrypted=True, common_name=_common_name(encrypted))
+        common_name = _common_name(encrypted)
+        return Peer(self._address, encrypted=True, closed=self._closed.is_set, common_name=common_name)
 
     def serve(self, handler: Handler) -> None:
         while (request := self._read()) is not None:
