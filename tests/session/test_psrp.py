@@ -186,6 +186,64 @@ def test_a_shell_whose_opening_was_cut_is_deleted(winrm: WinRM, open_session: Op
     assert len(winrm.shells) == 1
 
 
+# A shell that was given up and cannot be deleted
+
+
+@pytest.fixture
+def undeletable(winrm: WinRM, open_session: Open, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A session that has just answered although it lost a shell, on a host where Delete hangs."""
+    monkeypatch.setattr(psrp, "CLOSE_SECONDS", 0.3)
+    opened = open_session(winrm)
+    opened.collect()
+    winrm.faults.hang_action = "Delete"
+    winrm.faults.cut_next_answer(action="Receive")
+    began = time.monotonic()
+    assert opened.collect(timeout_seconds=5) == ['{"contract":1}']
+    assert time.monotonic() - began < 2
+    assert len(winrm.shells) == 2
+    return opened
+
+
+def test_a_hung_deletion_holds_no_answer_until_the_deadline(winrm: WinRM, undeletable: Any) -> None:
+    requests = winrm.requests
+    for _ in range(3):
+        undeletable.collect(timeout_seconds=5)
+    assert winrm.requests - requests == 12  # three for a new logon, three for each call: no Delete in between
+    assert max(winrm.most_shells.values()) == 2
+
+
+def test_a_deletion_that_hung_is_tried_again_later(
+    winrm: WinRM, undeletable: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(psrp, "DELETE_AGAIN_SECONDS", 0.0)
+    began = time.monotonic()
+    monkeypatch.setattr(undeletable.session, "_no_deletion_before", began)
+    undeletable.collect(timeout_seconds=5)
+    assert 0.3 <= time.monotonic() - began < 2
+    winrm.faults.hang_action = None
+    undeletable.collect()
+    assert len(winrm.shells) == 1
+    assert max(winrm.most_shells.values()) == 2
+
+
+def test_a_second_shell_lost_meanwhile_is_no_third(winrm: WinRM, undeletable: Any) -> None:
+    winrm.faults.cut_next_answer(action="Receive", times=100)
+    for _ in range(3):
+        with pytest.raises(errors.PollError):
+            undeletable.collect(timeout_seconds=0.5)
+    assert max(winrm.most_shells.values()) == 2
+    winrm.faults.clear()
+    assert undeletable.collect() == ['{"contract":1}']
+    undeletable.session.close()
+    assert winrm.shells == ()
+
+
+def test_closing_deletes_what_was_put_off(winrm: WinRM, undeletable: Any) -> None:
+    winrm.faults.hang_action = None
+    undeletable.session.close()
+    assert winrm.shells == ()
+
+
 # Deadlines
 
 

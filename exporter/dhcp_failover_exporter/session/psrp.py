@@ -35,6 +35,7 @@ RENEW_AFTER_CALLS: Final = 500
 """Every call may leave something on the server: commands count against MaxConcurrentCommandsPerShell."""
 RENEW_AT_WISH_SECONDS: Final = 300.0
 CLOSE_SECONDS: Final = 2.0
+DELETE_AGAIN_SECONDS: Final = 60.0
 
 # WinRM refuses less than 60. Long enough for two polls of a slow cadence, short enough for orphans to go.
 IDLE_SECONDS: Final = 120
@@ -73,6 +74,7 @@ class PsrpSession:
         self._wire = Wire(settings, logon)
         self._shell: _Shell | None = None
         self._lost: list[str] = []
+        self._no_deletion_before = 0.0
         self._next_reason = "first"
         self._renewal_wished = False
         self._no_renewal_before = 0.0
@@ -93,9 +95,10 @@ class PsrpSession:
     ) -> Answer:
         """One call to the collector; see `port.Session.collect`."""
         parameters = _parameters(sections, scopes, after_event)
+        ends = time.monotonic() + timeout_seconds
         with self._wire.within(timeout_seconds):
             answer = self._answer(parameters)
-            self._delete_lost()
+        self._delete_lost_if_due(ends - time.monotonic())
         return answer
 
     def renew(self) -> None:
@@ -214,8 +217,17 @@ class PsrpSession:
             self._next_reason = reason
             self._closed()
 
+    def _delete_lost_if_due(self, seconds: float) -> None:
+        """Delete shells that were given up; holds an answer `CLOSE_SECONDS` at most, and not every one."""
+        if not self._lost or time.monotonic() < self._no_deletion_before:
+            return
+        with self._wire.within(min(CLOSE_SECONDS, seconds)):
+            self._delete_lost()
+        if self._lost:
+            self._no_deletion_before = time.monotonic() + DELETE_AGAIN_SECONDS
+
     def _delete_lost(self) -> None:
-        """Delete the shells that were given up, as far as that succeeds; the rest waits for the next call."""
+        """Delete the shells that were given up, as far as that succeeds; the rest waits for the next time."""
         for _ in range(2):  # the first time may find the kept connection closed
             try:
                 while self._lost:
