@@ -154,7 +154,12 @@ class Wire:
             connection.close()
 
     def interrupt(self) -> None:
-        """End the running call now; `resume` allows the next one."""
+        """End the running call now; `resume` allows the next one.
+
+        While a name is resolved or a socket connects there is no connection to shut down: the call then ends
+        as soon as that does, at its deadline at the latest, and sends nothing. Whoever waits for it must
+        bound the wait.
+        """
         self._interrupted = True
         self._cut()
 
