@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from dhcp_failover_exporter.simulator.lab import Host, Lab
-from dhcp_failover_exporter.simulator.windows import Cost, Pair, hot_standby, hub, scopes
+from dhcp_failover_exporter.simulator.windows import Cost, Pair, Reservation, hot_standby, hub, scopes
 from e2e.servers import Exporter, Prometheus, eventually, exporter, prometheus, scrape_job
 
 pytestmark = pytest.mark.e2e
@@ -188,10 +188,10 @@ def ups(running: Exporter) -> list[str]:
 
 
 def test_state_polls_stay_on_time_while_a_thousand_scopes_are_read(tmp_path: Path) -> None:
-    """10 ms a scope: read in one call, the statistics would hold the server for 10 s."""
+    """10 ms a scope for statistics, 0.3 s for the configuration: one call would hold a server for minutes."""
     busy = pair(1, 1000)
-    for server in busy.servers:
-        server.costs["Get-DhcpServerv4ScopeStatistics"] = Cost(per_record_seconds=0.01)
+    busy.primary.costs["Get-DhcpServerv4ScopeStatistics"] = Cost(per_record_seconds=0.01)
+    busy.secondary.costs["Get-DhcpServerv4Reservation"] = Cost(seconds=0.3)
     with (
         Lab([busy]) as lab,
         exporter(lab.configuration(intervals={**FAST, "pools": "10s"}, timeout="20s"), tmp_path) as running,
@@ -202,7 +202,42 @@ def test_state_polls_stay_on_time_while_a_thousand_scopes_are_read(tmp_path: Pat
         eventually(lambda: running.value(collected), 60, "the statistics, in slices")
         eventually(lambda: lateness(running)[0] >= 50, 60, "fifty polls")
         polls_begun, on_time = lateness(running)
+        assert busy.secondary.calls["Get-DhcpServerv4Reservation"] > 10, "the audit is under way"
         assert on_time / polls_begun >= 0.99
+
+
+def test_one_pair_watched_by_two_exporters_has_comparable_fingerprints(tmp_path: Path) -> None:
+    watched_pair = pair(1, 3)
+    scope = next(iter(watched_pair.primary.scopes))
+
+    def prints(running: Exporter) -> dict[str, str]:
+        """Fingerprint by scope, part and scheme, whoever watches which server."""
+        name = "dhcp_failover_scope_config_fingerprint"
+        series = re.findall(rf'^{name}{{server="[^"]*",(.*)}} (\d+)$', running.metrics("audit"), re.MULTILINE)
+        return dict(series)
+
+    with contextlib.ExitStack() as running:
+        lab = running.enter_context(Lab([watched_pair]))
+        quick = {**FAST, "audit": "2s"}
+        first, second = (
+            running.enter_context(exporter(lab.configuration(hosts=[name], intervals=quick), tmp_path / name))
+            for name in lab.hosts
+        )
+        eventually(
+            lambda: len(prints(first)) == 3 * 5 and prints(first) == prints(second), 30, "all are equal"
+        )
+        watched_pair.primary.add_reservation(scope, Reservation(f"{scope[:-1]}200", "00-15-5d-00-00-01"))
+        eventually(
+            lambda: different(prints(first), prints(second)) == [("reservations", scope)], 30, "one differs"
+        )
+
+
+def different(ours: dict[str, str], theirs: dict[str, str]) -> list[tuple[str, str]]:
+    """Part and scope of the fingerprints that are not equal."""
+    labels = sorted(
+        series for series in ours.keys() | theirs.keys() if ours.get(series) != theirs.get(series)
+    )
+    return [(re.findall('part="(.*?)"', it)[0], re.findall('scope="(.*?)"', it)[0]) for it in labels]
 
 
 def lateness(running: Exporter) -> tuple[float, float]:
