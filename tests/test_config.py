@@ -143,6 +143,8 @@ def test_two_servers_of_one_name_are_a_mistake(folder: Path) -> None:
 
 def test_a_wrong_default_is_reported_once_however_many_servers_take_it(folder: Path) -> None:
     assert len(mistakes(WHOLE.replace("auth: negotiate", "auth: kerberus"), folder)) == 1
+    (unknown,) = mistakes(WHOLE.replace("credential: lab", "credential: labb"), folder)
+    assert unknown == "defaults.credential: no such entry under credentials (there: lab)"
     (short,) = mistakes(
         WHOLE.replace("timeout: 10s", "timeout: 4s").replace(", sections: {ports: false}", ""), folder
     )

@@ -8,6 +8,7 @@ import yaml
 from click.testing import CliRunner
 
 from dhcp_failover_exporter import cli, config
+from dhcp_failover_exporter.exposition import fresh_seconds
 from dhcp_failover_exporter.metrics import CATALOGUE, GROUPS, PREFIX
 
 ROOT = Path(__file__).parent.parent
@@ -75,6 +76,16 @@ def test_the_defaults_in_the_sample_are_the_defaults() -> None:
 def test_the_cadences_are_the_groups() -> None:
     told = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|$", section("Configuration"), re.MULTILINE)
     assert {name: tuple(sections.split(", ")) for name, sections in told} == dict(GROUPS)
+
+
+def test_how_old_data_may_be_is_what_the_join_lets_through() -> None:
+    told = re.search(r"nothing of `state` is older than (\d+) s, of `pools` than (\d+) s", README)
+    intervals = config.Intervals()
+    assert told
+    assert [float(seconds) for seconds in told.groups()] == [
+        fresh_seconds(intervals.state_seconds, 10.0),
+        fresh_seconds(intervals.pools_seconds, 10.0),
+    ]
 
 
 def test_the_flags_and_commands_exist_and_none_is_left_out() -> None:

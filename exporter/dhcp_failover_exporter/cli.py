@@ -39,6 +39,7 @@ Two simulated failover pairs are running and are being watched.
   status page  {url}
   metrics      {url}metrics
   control page {control}
+  configuration {config}
 What to try:
   1. Open the status page, and the control page beside it.
   2. Block port 647 into a secondary: both turn to CommunicationInterrupted, and the page says why.
@@ -132,7 +133,7 @@ def demo(listen_address: str, own_address: str | None) -> None:
         run(
             config_file,
             own_address or listen_address,
-            lambda url: click.echo(DEMO_TEXT.format(url=url, control=lab.control_url)),
+            lambda url: click.echo(DEMO_TEXT.format(url=url, control=lab.control_url, config=config_file)),
         )
 
 

@@ -295,6 +295,7 @@ class _Reader:
     def __init__(self, folder: Path, mistakes: list[Mistake]) -> None:
         self.mistakes = mistakes
         self.context: dict[str, Any] = {"folder": folder, "credentials": {}}
+        self.wrong_defaults: set[str] = set()
 
     def settings(self, raw: dict[str, Any]) -> Settings | None:
         parts = {key: raw.pop(key, kind()) for key, kind in _PARTS.items()}
@@ -336,7 +337,9 @@ class _Reader:
             return {}
         places = len(self.mistakes)
         self.model(ServerSettings, {**fields, "name": "defaults"}, "defaults", required=False)
-        wrong = {re.split(r"[.\[\]]", mistake.path)[1] for mistake in self.mistakes[places:]}
+        self.wrong_defaults = wrong = {
+            re.split(r"[.\[\]]", mistake.path)[1] for mistake in self.mistakes[places:]
+        }
         if "name" in fields:
             self.mistake("defaults.name", "a name belongs to one server: move it under servers")
         return {key: value for key, value in fields.items() if str(key) not in wrong | {"name"}}
@@ -376,7 +379,10 @@ class _Reader:
             return kind.model_validate(fields, context=self.context, by_alias=True, by_name=False)
         except ValidationError as invalid:
             for error in invalid.errors(include_url=False, include_input=False):
-                if error["type"] not in _CONSEQUENCES and (required or error["type"] != "missing"):
+                missing = error["type"] == "missing"
+                # A wrong default was reported where it stands; that a server lacks it follows.
+                excused = missing and (not required or str(error["loc"][-1]) in self.wrong_defaults)
+                if error["type"] not in _CONSEQUENCES and not excused:
                     self.mistakes.append(_mistake(kind, error, place))
             return None
 
@@ -444,7 +450,8 @@ def _remedy(kind: type[_Model], error: ErrorDetails) -> str:
         case type_ if type_ in _TYPES:
             return f"write {_TYPES[type_]}"
         case "missing":
-            return "missing: give it here or under defaults"
+            named = error["loc"][-1] == "name"
+            return "missing: name the server" if named else "missing: give it here or under defaults"
         case "extra_forbidden":
             return _unknown_key(kind, error)
         case "literal_error":
