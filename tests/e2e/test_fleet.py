@@ -59,7 +59,9 @@ def test_a_silent_server_is_down_by_timeout_and_delays_nobody(fault: str, tmp_pa
         started, before = time.monotonic(), polls(running, well)
         eventually(lambda: up(running, sick) == 0, 10, "the silent server is down")
         took = time.monotonic() - started
-        assert took < FAST_STATE_SECONDS + TIMEOUT_SECONDS + 1
+        # Until the next poll, its timeout, the second that it may be late, and one for a processor that is shared:
+        # how exactly a call keeps its deadline is measured in tests/session/test_psrp.py.
+        assert took < FAST_STATE_SECONDS + TIMEOUT_SECONDS + 1 + 1
         assert running.value(f'dhcp_failover_poll_failed{{server="{sick.name}",reason="timeout"}}') == 1
         stale = f'dhcp_failover_relationships{{server="{sick.name}"}}'
         eventually(lambda: running.value(stale) is None, 10, "what the server said before is gone")
