@@ -38,8 +38,11 @@ _IGNORED: Final = {
 _ENUMERATIONS: Final = {"State", "Type", "Condition"}
 # Names of classes are defined on each server by hand; the server compares them without case (inferred).
 _CLASSES: Final = {"VendorClass", "UserClass"}
-_OPERATORS: Final = {"EQ", "NE"}
-_HEXADECIMAL: Final = re.compile(r"(0x)?[0-9a-f]{2}([-:]?[0-9a-f]{2})*\*?", re.IGNORECASE)
+# Criteria of a policy that are names, which Windows compares without case (inferred); all others are octets.
+_NAMED_CRITERIA: Final = _CLASSES | {"Fqdn"}
+_OPERATORS: Final = {"eq", "ne"}
+_OCTETS: Final = re.compile(r"[0-9a-f]{2}([-:]?[0-9a-f]{2})*\*?", re.IGNORECASE)
+_PREFIXED_OCTETS: Final = re.compile("0x[0-9a-f]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def _normal_item(part: str, item: Raw) -> Item:
 
 def _normal(part: str, field: str, value: object) -> Any:
     if isinstance(value, list):
-        return _criteria(value) if part == "policies" else [_normal(part, field, item) for item in value]
+        return _criteria(field, value) if part == "policies" else [_normal(part, field, it) for it in value]
     if isinstance(value, str):
         return _spelled(field, value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -112,41 +115,39 @@ def _spelled(field: str, text: str) -> str:
     if field in _ENUMERATIONS | _CLASSES:
         return text.casefold()
     if field == "ClientId":
-        return _client_id(text)
-    return _hexadecimal(text) if field == "Value" else text
+        return _octets(text)
+    return text.lower() if field == "Value" and _PREFIXED_OCTETS.fullmatch(text) else text
 
 
-def _client_id(text: str) -> str:
+def _octets(text: str) -> str:
     """00155DA76602 and 00-15-5d-a7-66-02 are one client; Windows itself writes the latter."""
-    return re.sub("[-:]", "", text).lower() if _HEXADECIMAL.fullmatch(text) else text
+    return re.sub("[-:]", "", text).lower() if _OCTETS.fullmatch(text) else text
 
 
-def _hexadecimal(text: str) -> str:
-    return text.lower() if text[:2].lower() == "0x" else text
-
-
-def _criteria(words: Sequence[object]) -> Sequence[Sequence[str]]:
-    """`EQ, a, b, NE, c`: the values after one operator in any order, and these groups in any order."""
-    groups: list[tuple[str, list[str]]] = []
-    for word in map(_criterion, words):
-        if word.upper() in _OPERATORS:
-            groups.append((word, []))
+def _criteria(field: str, words: Sequence[object]) -> Sequence[Sequence[str]]:
+    """`EQ, a, b, NE, c`: the values after one operator in any order, and the operators in any order."""
+    groups: dict[str, list[str]] = {}
+    operator = ""
+    for word in words:
+        criterion = _criterion(field, word)
+        if criterion in _OPERATORS:
+            operator = criterion
         else:
-            groups = groups or [("", [])]
-            groups[-1][1].append(word)
-    return sorted([operator, *sorted(values)] for operator, values in groups)
+            groups.setdefault(operator, []).append(criterion)
+    return sorted([operator, *sorted(values)] for operator, values in groups.items())
 
 
-def _criterion(word: object) -> str:
-    """Client ids, names of classes and domains, which Windows compares without case (inferred)."""
-    if isinstance(word, str):
-        return _client_id(word).casefold()
-    return json.dumps(word, sort_keys=True)
+def _criterion(field: str, word: object) -> str:
+    if not isinstance(word, str):
+        return json.dumps(word, sort_keys=True)
+    return word.casefold() if field in _NAMED_CRITERIA else _octets(word).casefold()
 
 
 def _option_key(item: Item) -> str:
+    """Number/vendor class/user class/policy, as short as it may be; a name's own slash is %2F."""
     names = (item.get(field, "") for field in ("VendorClass", "UserClass", "PolicyName"))
-    return "/".join([str(item.get("OptionId")), *names]).rstrip("/")
+    escaped = (name.replace("%", "%25").replace("/", "%2F") for name in names)
+    return "/".join([str(item.get("OptionId")), *escaped]).rstrip("/")
 
 
 _KEYS: Final[Mapping[str, Callable[[Item], str]]] = {
