@@ -1,24 +1,27 @@
 """How long the queries of the dashboards take on a large fleet, slowest first.
 
-    PYTHONPATH=tests .venv/bin/python tests/bench/bench_dashboards.py [pairs] [scopes] [hours]
+    PYTHONPATH=tests .venv/bin/python tests/bench/bench_dashboards.py [pairs] [scopes] [hours] [--keep FOLDER]
 
 200 pairs x 50 scopes over 6 h unless told (about 0.4 million series). Writes the history with the exporter's own code,
 imports it into a real Prometheus, has promtool add what the shipped rules would have recorded (every 30 s), and asks each
 query as Grafana would for the whole range, with the scrape interval of compose.yaml.
 
-Thinned, to spare time and disk: what the fleet's dashboard asks over time (`history.OVER_TIME`) is there every 15 s of the
-whole range; all else, the scopes above all, every 60 s of the last hour, further back than which no query of that dashboard
-looks. So figures of the other two dashboards over a whole range are too good. Needs 8 GB of disk.
+Every series is there over the whole range: what the fleet's dashboard asks over time (`history.OVER_TIME`) every 15 s, all
+else every 60 s, as often as the exporter renews it. Records of scopes reach back as far as that dashboard asks for them
+(`history.RECORDS`), so figures of the other two may be too good where they read records. Needs 20 GB of disk meanwhile,
+and the better part of an hour. With --keep the history stays in FOLDER, and a second run only asks again.
 Every figure is the best of three; the load of the machine is printed with them.
 """
 
+import argparse
+import contextlib
 import itertools
 import json
 import os
 import shutil
-import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from dashboards import history
@@ -84,7 +87,7 @@ def _meta(path: Path) -> dict[str, int]:
 
 def measured(folder: Path, span: history.Span) -> None:
     with prometheus(program("prometheus"), folder, {}, *TWO_HOURS) as running:
-        eventually(lambda: not overlap(folder / "data"), 900, "Prometheus has merged records and scrapes")
+        eventually(lambda: not overlap(folder / "data"), 3600, "Prometheus has merged records and scrapes")
         series = running.value(f"count({{job='{history.JOB}'}} @ {span.end})")
         print(f"{series:.0f} series of scrapes at the end; {load()}")
         for seconds, count, name in asked(running.url, span.end, span.hours):
@@ -92,17 +95,30 @@ def measured(folder: Path, span: history.Span) -> None:
         print(load())
 
 
-def main(pairs: int, scopes: int, hours: float) -> None:
-    print(f"{pairs} pairs x {scopes} scopes, {hours:g} h")
-    span = history.Span(time.time(), hours, step=SCRAPE_SECONDS, whole_step=60, whole_hours=1)
+@contextlib.contextmanager
+def place(keep: Path | None) -> Iterator[Path]:
+    if keep:
+        yield keep
+        return
     with tempfile.TemporaryDirectory() as temporary:
-        made(Path(temporary), (pairs, scopes), span)
-        measured(Path(temporary), span)
+        yield Path(temporary)
+
+
+def main(pairs: int, scopes: int, hours: float, keep: Path | None) -> None:
+    print(f"{pairs} pairs x {scopes} scopes, {hours:g} h", flush=True)
+    with place(keep) as folder:
+        end = folder / "end"
+        if not end.exists():
+            now = time.time()
+            made(folder, (pairs, scopes), history.Span(now, hours, step=SCRAPE_SECONDS, whole_step=60))
+            end.write_text(str(now))
+        measured(folder, history.Span(float(end.read_text()), hours))
 
 
 if __name__ == "__main__":
-    main(
-        int(sys.argv[1]) if len(sys.argv) > 1 else 200,
-        int(sys.argv[2]) if len(sys.argv) > 2 else 50,
-        float(sys.argv[3]) if len(sys.argv) > 3 else 6.0,
-    )
+    parser = argparse.ArgumentParser()
+    parser.add_argument("pairs", type=int, nargs="?", default=200)
+    parser.add_argument("scopes", type=int, nargs="?", default=50)
+    parser.add_argument("hours", type=float, nargs="?", default=6.0)
+    parser.add_argument("--keep", type=Path)
+    main(**vars(parser.parse_args()))

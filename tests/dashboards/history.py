@@ -356,22 +356,18 @@ def scrape(partners: Sequence[Partner], own: OwnFamilies, at: float, passed: flo
 
 @dataclass(frozen=True)
 class Span:
-    """The moments of all scrapes, and those that are whole: every `whole_step` of the last `whole_hours`."""
+    """The moments of all scrapes, and those that are whole: every `whole_step`."""
 
     end: float
     hours: float
     step: float = 60.0
     whole_step: float = 60.0
-    whole_hours: float = float("inf")
 
     def moments(self) -> Iterator[tuple[float, bool]]:
         """(when, whole)."""
         for number in reversed(range(int(self.hours * 3600 / self.step) + 1)):
             before = number * self.step
-            yield (
-                self.end - before,
-                before % self.whole_step == 0 and before <= self.whole_hours * 3600 + self.whole_step,
-            )
+            yield self.end - before, before % self.whole_step == 0
 
 
 def imported(
