@@ -6,7 +6,7 @@ from typing import Any
 
 from dhcp_failover_exporter.web.page import report
 
-HOSTILE = "<script>alert(1)</script> \u202e\"quoted\" & 'ticks' " + "n" * 80
+HOSTILE = "<script>alert(1)</script> \u202e\"quoted\" & 'ticks' ".ljust(126, "n")
 
 
 class Elements(HTMLParser):
