@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from dhcp_failover_exporter.engine.dossier import Dossier, Timing
+from dhcp_failover_exporter.engine.dossier import Dossier, StateChange, Timing
 from dhcp_failover_exporter.engine.schedule import Collected
 from dhcp_failover_exporter.errors import DeadlineError
 from dhcp_failover_exporter.exposition import join
@@ -28,7 +28,9 @@ def relationships(*scopes: str, name: str = "rel") -> Section:
     return Section("relationships", (relationship,), elapsed_seconds=0.2, written=NOW + 3.0)
 
 
-def poll(dossier: Dossier, *sections: Section, timing: Timing | None = None, at: float = 0.0) -> bool:
+def poll(
+    dossier: Dossier, *sections: Section, timing: Timing | None = None, at: float = 0.0
+) -> Sequence[StateChange]:
     collected = [Collected(section, at) for section in sections]
     return dossier.poll_answered(collected, timing or Timing(at, NOW + at), "ntlm")
 
@@ -122,7 +124,9 @@ def test_the_first_answer_is_no_change_the_next_one_may_be(dossier: Dossier) -> 
         name="rel", partner_server="dhcp02", state="CommunicationInterrupted", scope_id=()
     )
     assert not poll(dossier, SERVER, relationships())
-    assert poll(dossier, SERVER, Section("relationships", (interrupted,)))
+    assert poll(dossier, SERVER, Section("relationships", (interrupted,))) == [
+        StateChange("rel", "dhcp02", before="Normal", after="CommunicationInterrupted")
+    ]
     assert not poll(dossier, SERVER, Section("relationships", (interrupted,)))
 
 
@@ -134,6 +138,39 @@ def test_a_partner_that_is_not_configured_is_said_once(stage: Any) -> None:
     assert [(line["log_level"], line["server"], line["partner"]) for line in said] == [
         ("warning", "dhcp01", "dhcp02")
     ]
+
+
+def test_a_changed_state_is_said_once_and_the_first_one_not_at_all(stage: Any) -> None:
+    server = stage.server(states={"rel": "Normal", "other": "PartnerDown"})
+    worker = stage.worker()
+    with capture_logs() as lines:
+        stage.run(worker, seconds=60)
+        server.states["rel"] = "CommunicationInterrupted"
+        stage.run(worker, seconds=60)
+    assert [line for line in lines if line["event"] == "state changed"] == [
+        {
+            "event": "state changed",
+            "log_level": "info",
+            "server": "dhcp01",
+            "relationship": "rel",
+            "partner": "dhcp02",
+            "from": "Normal",
+            "to": "CommunicationInterrupted",
+        }
+    ]
+
+
+def test_a_state_that_changed_while_the_server_was_silent_is_said(stage: Any) -> None:
+    server = stage.server()
+    worker = stage.worker()
+    with capture_logs() as lines:
+        stage.run(worker, seconds=60)
+        server.fault = DeadlineError("late")
+        stage.run(worker, seconds=300)
+        server.fault, server.states["rel"] = None, "PartnerDown"
+        stage.run(worker, seconds=120)
+    changes = [line for line in lines if line["event"] == "state changed"]
+    assert [(line["from"], line["to"]) for line in changes] == [("Normal", "PartnerDown")]
 
 
 def test_failures_are_said_once_and_their_end_too(stage: Any) -> None:

@@ -6,7 +6,7 @@ Two kinds of moment: `started` comes from the clock that only goes forward and d
 seconds are what is shown.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dhcp_failover_exporter.changes import ChangeLog, changed_scopes
@@ -60,6 +60,16 @@ class Timing:
     began: float
     sent: float | None = None
     received: float | None = None
+
+
+@dataclass(frozen=True)
+class StateChange:
+    """A relationship that a server sees in another state than the last time."""
+
+    relationship: str
+    partner: str
+    before: str
+    after: str
 
 
 class Dossier:
@@ -125,17 +135,19 @@ class Dossier:
 
     # --- what it hears ------------------------------------------------------------------------------------
 
-    def poll_answered(self, collected: Iterable[Collected], timing: Timing, auth: str) -> bool:
-        """After a state poll; True if a relationship changed its state since the last one."""
+    def poll_answered(
+        self, collected: Iterable[Collected], timing: Timing, auth: str
+    ) -> Sequence[StateChange]:
+        """After a state poll: what changed since the last answer; of what was not seen before, nothing."""
         answers = {it.section.name: it for it in collected}
         self._count(timing, failure=None)
         self._health = replace(self._health, auth=auth, answered=timing.started)
         relationships = answers.get("relationships")
-        changed = relationships is not None and self._relate(relationships.section, timing)
+        changes = self._relate(relationships.section, timing) if relationships else ()
         self._view = replace(self._view, clock=self._clock(answers, timing))
         for answer in answers.values():
             self.collected(answer, timing.began)
-        return changed
+        return changes
 
     def poll_failed(self, error: PollError, collected: Iterable[Collected], timing: Timing) -> None:
         """After a state poll that gave no usable answer."""
@@ -201,19 +213,28 @@ class Dossier:
         reason = failure.reason if failure else None
         self._health = replace(self._health, polls=self._health.polls + 1, failure=reason)
 
-    def _relate(self, relationships: Section, timing: Timing) -> bool:
+    def _relate(self, relationships: Section, timing: Timing) -> Sequence[StateChange]:
         self._view = replace(self._view, dhcp_answers=dhcp_answers(relationships))
         if relationships.failure:
-            return False
+            return ()
         records = [it for it in relationships.records if isinstance(it, Relationship)]
         complete = relationships.reason is None
         before = self._view.topology
         now = topology(records, self.naming, self._settings.name, complete=complete)
-        changed = self._view.history.changed_relationships(now)
+        changes = self._state_changes(now)
         self._view = replace(self._view, topology=now, history=self._view.history.observed(now, timing.began))
         if not now.same_members(before):
             self._render(NEED_RELATIONSHIPS)
-        return bool(changed)
+        return changes
+
+    def _state_changes(self, now: Topology) -> Sequence[StateChange]:
+        history = self._view.history
+        changed = history.changed_relationships(now)
+        return [
+            StateChange(link.name, link.partner, history.seen[link.name].state, link.state)
+            for link in now.links
+            if link.name in changed
+        ]
 
     def _clock(self, answers: Mapping[str, Collected], timing: Timing) -> ClockOffset | None:
         sections = [answer.section for answer in answers.values()]

@@ -17,7 +17,7 @@ import structlog
 
 from dhcp_failover_exporter.config import ServerSettings
 from dhcp_failover_exporter.engine.clock import Clock
-from dhcp_failover_exporter.engine.dossier import Dossier, Entry, Timing
+from dhcp_failover_exporter.engine.dossier import Dossier, Entry, StateChange, Timing
 from dhcp_failover_exporter.engine.gate import Gate
 from dhcp_failover_exporter.engine.schedule import CAUSES, DUE_AT, Agenda, Call, Collected
 from dhcp_failover_exporter.engine.telemetry import Telemetry
@@ -177,11 +177,13 @@ class Worker:
 
     def _poll_answered(self, collected: Sequence[Collected], timing: Timing) -> None:
         before = self._dossier.failure
-        changed = self._dossier.poll_answered(collected, timing, self._session.auth if self._session else "")
-        if changed:
+        changes = self._dossier.poll_answered(collected, timing, self._session.auth if self._session else "")
+        if changes:
             self._agenda.bring_forward(CAUSES, self._clock.monotonic(), unless_after=timing.started)
         if before:
             self._log.info("server answers again")
+        for change in changes:
+            self._say_changed(change)
         self._warn_of_strangers()
 
     def _complete(self, collected: Iterable[Collected]) -> None:
@@ -224,6 +226,10 @@ class Worker:
                 id=error.id,
                 error=error.message,
             )
+
+    def _say_changed(self, change: StateChange) -> None:
+        states = {"from": change.before, "to": change.after}
+        self._log.info("state changed", relationship=change.relationship, partner=change.partner, **states)
 
     def _warn_of_strangers(self) -> None:
         before, self._strangers = self._strangers, self._dossier.strangers()
