@@ -49,7 +49,7 @@ def configuration(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-TEN_MISTAKES = """
+ELEVEN_MISTAKES = """
 credentials:
   lab: {username: svc, password_file: missing, password: hunter2-secret}
   empty: nothing
@@ -94,23 +94,27 @@ def test_check_accepts_a_right_file(configuration: Any) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--config.check"], []])
-def test_ten_mistakes_are_ten_lines_and_exit_code_2(tmp_path: Any, arguments: Any) -> None:
+def test_eleven_mistakes_are_eleven_lines_and_exit_code_2(tmp_path: Any, arguments: Any) -> None:
     """With --config.check and at start alike."""
     file = tmp_path / "wrong.yml"
-    file.write_text(TEN_MISTAKES)
+    file.write_text(ELEVEN_MISTAKES)
     result = run(f"--config.file={file}", *arguments)
     assert result.exit_code == 2
-    lines = result.stderr.splitlines()
-    assert len(lines) == 10, lines
-    assert all(": " in line for line in lines)
+    head, *lines = result.stderr.splitlines()
+    assert head == f"{file} cannot be used:"
+    assert len(lines) == 11, lines
+    assert all(re.match(r"  line \d+: [a-z]\S+: \w", line) for line in lines)
     assert "hunter2" not in result.output
     assert result.stdout == ""
 
 
-def test_a_missing_file_is_one_line(tmp_path: Any) -> None:
+def test_a_missing_file_is_named_with_the_flag_for_another(tmp_path: Any) -> None:
     result = run(f"--config.file={tmp_path / 'none.yml'}")
     assert result.exit_code == 2
-    assert result.stderr == f"{tmp_path / 'none.yml'}: cannot be read: No such file or directory\n"
+    assert result.stderr == (
+        f"{tmp_path / 'none.yml'} cannot be used:\n"
+        "  file: cannot be read: No such file or directory; name another with --config.file=FILE\n"
+    )
 
 
 def test_a_wrong_address_is_named(configuration: Any) -> None:
@@ -212,7 +216,7 @@ def test_sighup_reloads_and_a_bad_file_changes_nothing(configuration: Any, start
     configuration(servers=[{"name": "dhcp09.lab.local", "port": "high"}])
     process.popen.send_signal(signal.SIGHUP)
     refused = process.logged("configuration refused, the old one stays in force")
-    assert refused["mistake"].startswith("servers[0].port: ")
+    assert ": servers[0].port: " in refused["mistake"]
     assert "dhcp09.lab.local" in process.get("config").text
     assert process.end()[0] == 0
 

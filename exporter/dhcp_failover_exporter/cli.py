@@ -250,8 +250,7 @@ def _load(config_file: Path) -> config.Settings:
     try:
         return config.load(config_file)
     except ConfigurationError as refused:
-        for mistake in refused.mistakes:
-            click.echo(str(mistake), err=True)
+        click.echo(str(refused), err=True)
         raise SystemExit(WRONG_CONFIGURATION) from None
 
 

@@ -8,12 +8,23 @@ never held: `Credential.secret` reads them each time, so that a changed password
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from dhcp_failover_exporter.errors import AuthError, ConfigurationError, Mistake
@@ -39,6 +50,9 @@ _UNITS = {"y": 31_536_000.0, "w": 604_800.0, "d": 86_400.0, "h": 3_600.0, "m": 6
 # Prometheus' own form: units from large to small, each at most once ("1h30m").
 _DURATION = re.compile(r"(?=\d)" + "".join(rf"(?:(?P<{unit}>\d{{1,9}}){unit})?" for unit in _UNITS))
 
+# These hold nothing that anybody could take for the place of a secret.
+_PUBLIC_FILES = frozenset({"ca_file", "certificate_file"})
+
 _QUOTED = re.compile(r"""(['"])(.*?)\1""")
 
 
@@ -54,17 +68,35 @@ def _duration(value: object, info: ValidationInfo) -> object:
     return seconds
 
 
+def _as_duration(seconds: float) -> str:
+    """The inverse of `_duration`."""
+    left, text = round(seconds * 1_000), ""
+    for unit, size in _UNITS.items():
+        count, left = divmod(left, round(size * 1_000))
+        text += f"{count}{unit}" if count else ""
+    return text
+
+
 def _existing_file(value: object, info: ValidationInfo) -> object:
     if isinstance(value, Path):
         return value
     if not isinstance(value, str):
         raise PydanticCustomError("path", "write a path as text")
-    path = (info.context or {}).get("folder", Path()) / value
-    if not path.is_file():
+    folder = (info.context or {}).get("folder", Path())
+    path: Path = folder / value
+    if not (os.access(path, os.R_OK) and path.is_file()):
+        wanted = f"file {path}" if info.field_name in _PUBLIC_FILES else _harmless(value, folder)
         raise PydanticCustomError(
-            "path", "no file there that can be read: correct the path or create the file"
+            "path", "no {wanted} that can be read: correct the path or create the file", {"wanted": wanted}
         )
     return path
+
+
+def _harmless(value: str, folder: Path) -> str:
+    """What a message may show of a path. A bare name may be the secret itself, put where its file belongs."""
+    above = Path(value).parent
+    is_path = above not in (Path(), Path("/")) and (above.is_absolute() or os.access(folder / above, os.F_OK))
+    return f"file {folder / value}" if is_path else f"such file in {folder / above.root}"
 
 
 def _set_variable(value: object) -> object:
@@ -90,9 +122,14 @@ def _named_in_file(value: object, info: ValidationInfo) -> object:
     return known[value] or Credential(name=value)
 
 
-Seconds = Annotated[float, BeforeValidator(_duration)]
+Seconds = Annotated[float, BeforeValidator(_duration), PlainSerializer(_as_duration)]
 File = Annotated[Path, BeforeValidator(_existing_file)]
 Name = Annotated[str, Field(pattern=r"^[^\s/|]+$")]
+
+
+def _key_in_file(field: str) -> str:
+    """`timeout_seconds` is `timeout: 10s` there, `sections_enabled` is `sections`."""
+    return field.removesuffix("_seconds").removesuffix("_enabled")
 
 
 class _Model(BaseModel):
@@ -101,6 +138,7 @@ class _Model(BaseModel):
         strict=True,
         extra="forbid",
         hide_input_in_errors=True,
+        alias_generator=_key_in_file,
         validate_by_name=True,
         validate_by_alias=True,
     )
@@ -148,10 +186,10 @@ class Credential(_Model):
 class Intervals(_Model):
     """Seconds between two collections of each cadence."""
 
-    state_seconds: Seconds = Field(default=15.0, validation_alias="state")
-    pools_seconds: Seconds = Field(default=60.0, validation_alias="pools")
-    checks_seconds: Seconds = Field(default=900.0, validation_alias="checks")
-    audit_seconds: Seconds = Field(default=3600.0, validation_alias="audit")
+    state_seconds: Seconds = 15.0
+    pools_seconds: Seconds = 60.0
+    checks_seconds: Seconds = 900.0
+    audit_seconds: Seconds = 3600.0
 
 
 class Tls(_Model):
@@ -167,7 +205,9 @@ class ServerSettings(_Model):
     """
 
     name: Name
-    credential: Annotated[Credential, BeforeValidator(_named_in_file)]
+    credential: Annotated[
+        Credential, BeforeValidator(_named_in_file), PlainSerializer(lambda credential: credential.name)
+    ]
     address: Name = Field(default_factory=lambda data: data.get("name", ""))
     scheme: Literal["https", "http"] = "https"
     port: Annotated[int, Field(ge=1, le=65535)] = Field(
@@ -176,9 +216,9 @@ class ServerSettings(_Model):
     auth: Literal["negotiate", "kerberos", "ntlm", "certificate", "basic"] = "negotiate"
     tls: Tls = Tls()
     configuration_name: Annotated[str, Field(pattern=r"^[^\s/]+$")] = DEFAULT_ENDPOINT
-    timeout_seconds: Seconds = Field(default=10.0, validation_alias="timeout")
+    timeout_seconds: Seconds = 10.0
     intervals: Intervals = Intervals()
-    sections_enabled: Mapping[Section, bool] = Field(default={}, validation_alias="sections")
+    sections_enabled: Mapping[Section, bool] = {}
     scope_metrics: Literal["all", "failover", "none"] = "all"
     spn_service: str | None = None
     spn_host: str | None = None
@@ -218,22 +258,34 @@ def load(path: Path) -> Settings:
     Raises:
         ConfigurationError: with every mistake in the file, each with its path and what to do.
     """
-    return parse(_read(path), path.parent)
+    try:
+        return parse(_read(path), path.parent.absolute())
+    except ConfigurationError as refused:
+        raise ConfigurationError(*refused.mistakes, file=path) from refused.__cause__
 
 
 def parse(text: str, folder: Path) -> Settings:
     """Settings from YAML text; relative paths in it are relative to `folder`. Raises as `load` does."""
-    raw, mistakes = _mapping(text)
+    raw, lines, mistakes = _mapping(text)
     reader = _Reader(folder, mistakes)
     settings = reader.settings(raw)
     if mistakes or settings is None:
-        raise ConfigurationError(*sorted(set(mistakes)))
+        located = {replace(mistake, line=_line(mistake.path, lines)) for mistake in mistakes}
+        raise ConfigurationError(*sorted(located, key=attrgetter("line", "path", "remedy")))
     return settings
 
 
 def masked(settings: Settings) -> str:
-    """The settings in force as YAML: every default filled in, secrets named by where they come from."""
-    return yaml.safe_dump(settings.model_dump(mode="json", exclude_none=True), sort_keys=False)
+    """A file that gives these settings: every default filled in, secrets named by where they come from."""
+    written = partial(BaseModel.model_dump, mode="json", by_alias=True, exclude_none=True)
+    credentials = {server.credential.name: server.credential for server in settings.servers}
+    document = {
+        "credentials": {name: written(it, exclude={"name"}) for name, it in credentials.items()},
+        "servers": [written(server) for server in settings.servers],
+        "aliases": dict(settings.aliases),
+        "polling": {"enabled": settings.polling_enabled},
+    }
+    return yaml.safe_dump(document, sort_keys=False)
 
 
 def _read(path: Path) -> str:
@@ -241,13 +293,15 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigurationError(Mistake(str(path), f"cannot be read: {reason}")) from error
+        remedy = f"cannot be read: {reason}; name another with --config.file=FILE"
+        raise ConfigurationError(Mistake("file", remedy)) from error
 
 
-def _mapping(text: str) -> tuple[dict[str, Any], list[Mistake]]:
+def _mapping(text: str) -> tuple[dict[str, Any], Mapping[str, int], list[Mistake]]:
+    """The file's content, the line of each path in it, and the keys written twice."""
     try:
         node, raw = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
-        mistakes = list(_duplicates(node, ""))
+        lines, mistakes = dict(_places(node, "")), list(_duplicates(node, ""))
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}" if error.problem_mark else "file"
         raise ConfigurationError(Mistake(line, f"not YAML: {_without_quotations(error)}")) from None
@@ -259,7 +313,7 @@ def _mapping(text: str) -> tuple[dict[str, Any], list[Mistake]]:
         raise ConfigurationError(Mistake("file", "not YAML: too deep, or an alias within itself")) from None
     if not isinstance(raw, dict):
         raise ConfigurationError(Mistake("file", "write a mapping with the keys credentials and servers"))
-    return raw, mistakes
+    return raw, lines, mistakes
 
 
 def _without_quotations(error: yaml.MarkedYAMLError) -> str:
@@ -272,18 +326,34 @@ def _without_quotations(error: yaml.MarkedYAMLError) -> str:
 
 def _duplicates(node: yaml.Node | None, path: str) -> Iterator[Mistake]:
     """PyYAML lets the last of two equal keys win without a word; here each is a mistake."""
+    first: dict[str, int] = {}
+    for place, line, child in _children(node, path):
+        if place in first:
+            yield Mistake(place, f"key written twice (first in line {first[place]}): keep one")
+        first.setdefault(place, line)
+        yield from _duplicates(child, place)
+
+
+def _places(node: yaml.Node | None, path: str) -> Iterator[tuple[str, int]]:
+    """Every path in the file with its line."""
+    for place, line, child in _children(node, path):
+        yield place, line
+        yield from _places(child, place)
+
+
+def _children(node: yaml.Node | None, path: str) -> Iterator[tuple[str, int, yaml.Node]]:
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            yield from _duplicates(item, f"{path}[{index}]")
-    if not isinstance(node, yaml.MappingNode):
-        return
-    seen: set[str] = set()
-    for key, value in node.value:
-        place = _join(path, str(key.value))
-        if str(key.value) in seen:
-            yield Mistake(place, f"key written twice (again in line {key.start_mark.line + 1}): keep one")
-        seen.add(str(key.value))
-        yield from _duplicates(value, place)
+            yield f"{path}[{index}]", item.start_mark.line + 1, item
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield _join(path, str(key.value)), key.start_mark.line + 1, value
+
+
+def _line(path: str, lines: Mapping[str, int]) -> int:
+    """That of the path, or of what is nearest above it where something is missing."""
+    nearest = max((known for known in lines if path.startswith(known)), key=len, default="")
+    return lines.get(nearest, 0)
 
 
 _PARTS: dict[str, type] = {"credentials": dict, "defaults": dict, "servers": list}
@@ -309,7 +379,7 @@ class _Reader:
         ]
         if not servers:
             self.mistake("servers", "name at least one server, as in: - {name: dhcp01.lab.local}")
-        self.twins([server for server in servers if server])
+        self.twins(parts["servers"])
         if top is None or self.mistakes:
             return None
         return Settings(
@@ -357,12 +427,15 @@ class _Reader:
             self.mistake(f"{'defaults' if key in defaults and key not in fields else place}.{key}", remedy)
         return server
 
-    def twins(self, servers: list[ServerSettings]) -> None:
-        seen: set[str] = set()
-        for server in servers:
-            if server.name.lower() in seen:
-                self.mistake(f"servers: {server.name}", "named twice (letter case does not count): keep one")
-            seen.add(server.name.lower())
+    def twins(self, servers: object) -> None:
+        first: dict[str, str] = {}
+        for place, fields in self.items(servers, list, "servers"):
+            name = fields.get("name") if isinstance(fields, dict) else None
+            earlier = first.setdefault(name.lower(), place) if isinstance(name, str) else place
+            if earlier != place:
+                self.mistake(
+                    f"{place}.name", f"the name of {earlier} again (letter case does not count): keep one"
+                )
 
     def items(self, part: object, kind: type, path: str) -> Iterator[tuple[str, Any]]:
         if not isinstance(part, kind):

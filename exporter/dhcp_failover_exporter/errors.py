@@ -27,20 +27,21 @@ class ExporterError(Exception):
 
 @dataclass(frozen=True, order=True)
 class Mistake:
-    """One mistake in the configuration: where it is, and what to do about it."""
+    """One mistake in the configuration: where it is (line 0: nowhere), and what to do about it."""
 
     path: str
     remedy: str
+    line: int = 0
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.remedy}"
+        return f"{f'line {self.line}: ' if self.line else ''}{self.path}: {self.remedy}"
 
 
 class ConfigurationError(ExporterError):
     """The configuration cannot be used; `mistakes` holds all of them, none shows a secret."""
 
-    def __init__(self, *mistakes: Mistake) -> None:
-        super().__init__("\n".join(map(str, mistakes)))
+    def __init__(self, *mistakes: Mistake, file: object = "the configuration") -> None:
+        super().__init__("\n  ".join([f"{file} cannot be used:", *map(str, mistakes)]))
         self.mistakes = mistakes
 
 
