@@ -151,6 +151,38 @@ def test_only_failover_scopes_are_asked_for_where_only_they_are_wanted(stage: An
     assert server.slices("statistics") == [3]
 
 
+def test_where_no_scope_is_in_failover_none_is_asked_for_and_that_is_no_failure(stage: Any) -> None:
+    server = stage.server(scopes=stage.addresses(3), states={})
+    worker = stage.worker(scope_metrics="failover")
+    stage.run(worker, seconds=65)
+    assert server.times("statistics") == []
+    shown = stage.shown(worker)
+    assert 'dhcp_failover_section_success{server="dhcp01",section="statistics"} 1' in shown
+    collected = [line for line in shown if 'timestamp_seconds{server="dhcp01",section="statistics"}' in line]
+    assert [float(line.split()[-1]) for line in collected] == [pytest.approx(1_700_000_060, abs=1)]
+
+
+def test_scopes_that_leave_failover_and_join_it_are_followed(stage: Any) -> None:
+    server = stage.server(scopes=stage.addresses(3))
+    worker = stage.worker(scope_metrics="failover")
+    stage.run(worker, seconds=70)
+    assert any("addresses_free{" in line for line in stage.shown(worker))
+    server.states.clear()
+    stage.run(worker, seconds=166)
+    assert len(server.times("statistics")) == 2
+    assert not any("addresses_free{" in line for line in stage.shown(worker))
+    server.states["rel"] = "Normal"
+    stage.run(worker, seconds=6)  # the statistics are due with the poll that tells of the scopes
+    assert server.slices("statistics") == [3, 3, 3]
+
+
+def test_while_nobody_knows_which_scopes_are_in_failover_none_is_called_empty(stage: Any) -> None:
+    server = stage.server(scopes=stage.addresses(3), refused_sections={"relationships"})
+    worker = stage.worker(scope_metrics="failover")
+    stage.run(worker, seconds=10)
+    assert server.slices("statistics") == [None]
+
+
 # --- forced collection ----------------------------------------------------------------------------------------
 
 

@@ -130,7 +130,8 @@ class Dossier:
         members = tuple(self._view.topology.membership)
         scopes = tuple(it.scope_id for it in self._records("scopes") if isinstance(it, Scope))
         if self._settings.scope_metrics == "failover":
-            return {"statistics": Targets(members, listed=True), "configuration": Targets(members)}
+            known = "relationships" in self._latest
+            return {"statistics": Targets(members, listed=known), "configuration": Targets(members)}
         return {"statistics": Targets(scopes), "configuration": Targets(members)}
 
     # --- what it hears ------------------------------------------------------------------------------------

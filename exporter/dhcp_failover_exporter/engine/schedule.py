@@ -115,6 +115,11 @@ class Targets:
     scopes: Sequence[str] = ()
     listed: bool = False
 
+    @property
+    def none(self) -> bool:
+        """Whether the server is known to have no scope that is wanted."""
+        return self.listed and not self.scopes
+
 
 class Agenda:
     """One server's schedule.
@@ -163,6 +168,23 @@ class Agenda:
         if not self._answering:
             return None
         return self._batch(now) or self._out_of_turn(now) or self._slice(now)
+
+    def empty(self, now: float) -> Sequence[Collected]:
+        """The sections that are due and complete without a call, because no scope is wanted of them.
+
+        To be asked before `next`, which would ask for every scope. A poll that is due goes first here too: it
+        may bring scopes.
+        """
+        if not self._answering or self._state.due <= now:
+            return []
+        due = [name for name in _ASSUMED_PACE if self._is_empty(name, now)]
+        for name in due:
+            self._close(name, now, now)
+        return [Collected(Section(name), now) for name in due]
+
+    def _is_empty(self, name: str, now: float) -> bool:
+        starts = name in self._turns and name not in self._rounds and self._turns[name].due <= now
+        return starts and self._targets(name).none
 
     def wait(self, now: float) -> float:
         """Seconds until `next` should be asked again. What is due but does not fit waits for the poll."""

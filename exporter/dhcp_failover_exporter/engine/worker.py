@@ -84,6 +84,7 @@ class Worker:
         now = self._clock.monotonic()
         self._heed_probes(now)
         self._look_at_gate(now)
+        self._complete_without_call(now)
         call = self._agenda.next(now)
         if call is None:
             return self._pause(now)
@@ -190,6 +191,11 @@ class Worker:
         for it in collected:
             self._look_for_causes(it)
             self._dossier.collected(it, self._epoch(it.started))
+
+    def _complete_without_call(self, now: float) -> None:
+        if empty := self._agenda.empty(now):
+            self._complete(empty)
+            self.entry = self._dossier.entry
 
     def _look_for_causes(self, it: Collected) -> None:
         now = self._clock.monotonic()
