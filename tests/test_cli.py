@@ -117,6 +117,16 @@ def test_a_missing_file_is_named_with_the_flag_for_another(tmp_path: Any) -> Non
     )
 
 
+@pytest.mark.parametrize("command", [["check"], ["diff", "a-relationship"]])
+def test_the_file_may_be_named_before_or_after_the_command(tmp_path: Any, command: Any) -> None:
+    file = tmp_path / "none.yml"
+    before = run(f"--config.file={file}", *command)
+    assert f"{file} cannot be used" in before.stderr
+    for after in (run(*command, f"--config.file={file}"), run(*command, "--config.file", str(file))):
+        assert (after.exit_code, after.stderr) == (2, before.stderr)
+    assert "--config.file FILE" in run(command[0], "--help").output
+
+
 def test_a_wrong_address_is_named(configuration: Any) -> None:
     result = run(f"--config.file={configuration()}", "--web.listen-address=9647")
     assert result.exit_code == 2

@@ -152,7 +152,25 @@ def test_without_a_managed_account_there_is_no_such_session() -> None:
 def test_command_lists_what_it_wrote(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli.main, ["jea", "--output", str(tmp_path / "new"), "--group", GROUP])
     assert result.exit_code == 0, result.output
-    assert all(Path(line).is_file() for line in result.output.splitlines()[:-1])
+    listed = [line for line in result.output.splitlines() if line.startswith(str(tmp_path))]
+    assert all(Path(line).is_file() for line in listed)
+    assert len(listed) == len(jea.contents(GROUP))
+
+
+def test_the_next_steps_run_as_they_are_printed(tmp_path: Path) -> None:
+    """PowerShell without a placeholder; the account is asked for, or nobody could connect to the endpoint."""
+    result = CliRunner().invoke(cli.main, ["jea", "--output", str(tmp_path), "--group", "Monitors"])
+    steps = [line.strip() for line in result.output.splitlines() if line.startswith("  ")]
+    assert len(steps) == 2
+    for step in steps:
+        assert powershell.syntax_errors(step) == []
+        (script, given), (asked, _) = powershell.commands(step)
+        assert (tmp_path / script.removeprefix(".\\")).is_file()
+        assert asked == "Read-Host"
+        parameters = {parameter for parameter in given if parameter.startswith("-")}
+        assert parameters - {"-WhatIf"} == {"-Account"}
+        assert "[string] $Account" in INSTALL
+    assert [step.endswith(" -WhatIf") for step in steps] == [True, False]
 
 
 def test_command_refuses_a_wrong_group(tmp_path: Path) -> None:
