@@ -1,15 +1,25 @@
 """What the README says is true: tables, samples and flags are compared with what the code does."""
 
+import configparser
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Literal
 
+import click
 import pytest
 import yaml
 from click.testing import CliRunner
+from isal import igzip
 
 from dhcp_failover_exporter import cli, config
-from dhcp_failover_exporter.exposition import fresh_seconds
-from dhcp_failover_exporter.metrics import CATALOGUE, GROUPS, PREFIX
+from dhcp_failover_exporter.exposition import Publication, Published, fresh_seconds, join
+from dhcp_failover_exporter.exposition import blocks as blocks_of
+from dhcp_failover_exporter.failover import Naming, topology
+from dhcp_failover_exporter.metrics import CATALOGUE, GROUPS, PREFIX, PollHealth, View, samples
+from dhcp_failover_exporter.simulator.collector import COMMAND, Collector
+from dhcp_failover_exporter.simulator.windows import static_pair
+from dhcp_failover_exporter.snapshot import SECTIONS, Relationship, parse
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -86,6 +96,83 @@ def test_how_old_data_may_be_is_what_the_join_lets_through() -> None:
         fresh_seconds(intervals.state_seconds, 10.0),
         fresh_seconds(intervals.pools_seconds, 10.0),
     ]
+
+
+def test_the_flags_are_told_with_their_defaults() -> None:
+    told = dict(cell.split("=", 1) for cell in first_cells("Install") if "=" in cell)
+    assert told == {
+        name: str(parameter.default)
+        for parameter in cli.main.params
+        for name in parameter.opts
+        if isinstance(parameter, click.Option) and not parameter.is_flag
+    }
+
+
+@pytest.mark.parametrize("command", ["check", "diff"])
+def test_exit_codes_are_those_in_the_command_s_help(command: str) -> None:
+    (codes,) = re.findall(r"Exit codes: ([^.]+)\.", cli.main.commands[command].help or "")
+    (told,) = re.findall(rf"^\| `{command}\b[^|]*\|(.*)\|$", section("Install"), re.MULTILINE)
+    assert f"Exit codes: {codes}" in told
+
+
+def test_the_unit_starts_what_the_install_section_installs() -> None:
+    (unit,) = blocks("ini", "Install")
+    service = configparser.ConfigParser(interpolation=None)
+    service.optionxform = str  # type: ignore[assignment,method-assign]  # documented way to keep letter case
+    service.read_string(unit)
+    program, *flags = service["Service"]["ExecStart"].split()
+    assert f"\n{program} {' '.join(flags)}\n" in "".join(blocks("sh", "Install"))
+    name, source = service["Service"]["LoadCredential"].split(":")
+    assert f"`password_file: /run/credentials/dhcp-failover-exporter.service/{name}`" in section("Install")
+    assert f"password_file: {source}\n" in section("Configuration")
+    assert service["Service"]["ExecReload"] == "/bin/kill -HUP $MAINPID"
+    assert service["Service"]["RestartPreventExitStatus"] == str(cli.WRONG_CONFIGURATION)
+
+
+def exposed(members: int, alone: int, scope_metrics: Literal["all", "failover", "none"]) -> bytes:
+    """What /metrics has of one server of a simulated pair."""
+    pair = static_pair(load_balance_scopes=members, hot_standby_scopes=0, unprotected_scopes=alone)
+    caller = SimpleNamespace(endpoint=SimpleNamespace(language="FullLanguage"))
+    caller.account, caller.shell_id = SimpleNamespace(username="svc"), "shell"
+    documents = list(
+        Collector(pair.primary, sleep=lambda _: None).invoke(COMMAND, {"Section": list(SECTIONS)}, caller)
+    )
+    sections = parse(documents, SECTIONS)
+    relationships = [it for it in sections["relationships"].records if isinstance(it, Relationship)]
+    server = pair.primary.fqdn
+    view = View(topology(relationships, Naming(), server), scope_metrics=scope_metrics)
+    published = {
+        name: Published(name, 0.0, 60.0, blocks_of(server, samples(it, view)))
+        for name, it in sections.items()
+    }
+    health = PollHealth("10.0.0.1", "ntlm", "lab", answered=0.0, fresh_seconds=60.0)
+    return join([Publication(server, health, published)], 0.0)
+
+
+@pytest.mark.parametrize(("kind", "members", "alone"), [("in failover", 60, 10), ("outside", 10, 60)])
+def test_a_scope_costs_what_is_told(kind: str, members: int, alone: int) -> None:
+    found = re.search(rf"{kind} (?:is|adds) (\d+) series, about ([\d.]+) kB \(([\d.]+) kB gzipped\)", README)
+    assert found
+    few, many = (exposed(*scopes, "all") for scopes in ((10, 10), (members, alone)))
+    assert int(found[1]) == (many.count(b"\ndhcp_failover_") - few.count(b"\ndhcp_failover_")) / 50
+    assert float(found[2]) == pytest.approx((len(many) - len(few)) / 50_000, rel=0.1)
+    packed = [len(igzip.compress(text, 1)) for text in (few, many)]
+    assert float(found[3]) == pytest.approx((packed[1] - packed[0]) / 50_000, rel=0.25)
+
+
+def test_scope_metrics_leaves_out_what_is_told() -> None:
+    assert exposed(5, 5, "failover") == exposed(5, 0, "all")
+    assert b'{server="dhcp01.lab.local",scope=' not in exposed(5, 5, "none")
+    rules = yaml.safe_load((ROOT / "alerts/dhcp-failover.rules.yml").read_text())
+    unprotected = [
+        rule["alert"].removeprefix("DhcpFailover")
+        for group in rules["groups"]
+        for rule in group["rules"]
+        if "alert" in rule and re.search("scope_unprotected|split_scope", rule["expr"])
+    ]
+    assert len(unprotected) == 2
+    for alert in unprotected:
+        assert re.search(rf"`failover`[^.]*\b{alert}\b", section("Configuration")), alert
 
 
 def test_the_flags_and_commands_exist_and_none_is_left_out() -> None:
