@@ -67,6 +67,11 @@ def states(relationship: Relationship) -> States:
         return primary, secondary
 
 
+def linked(relationship: Relationship) -> bool:
+    with relationship.primary.server.network.moment():
+        return relationship.linked
+
+
 def walked(relationship: Relationship) -> list[States]:
     """The pairs of states that the relationship has gone through, each once in a row."""
     with relationship.primary.server.network.moment():
@@ -107,6 +112,47 @@ def test_short_silence_is_not_noticed(pair: Pair, clock: "FakeClock") -> None:
     pair.unblock()
     clock.sleep(100)
     assert walked(pair.relationships[0]) == [("Normal", "Normal")]
+
+
+def test_states_settle_over_no_dead_link_that_neither_side_has_noticed(
+    pair: Pair, clock: "FakeClock"
+) -> None:
+    relationship = pair.relationships[0]
+    pair.block_into_secondary(silently=False)
+    pair.unblock()
+    clock.sleep(10.5)  # connected again at 10, agreed upon at 11
+    assert linked(relationship)
+    pair.block_into_secondary()
+    clock.sleep(20)
+    assert linked(relationship)
+    assert states(relationship) == ("CommunicationInterrupted", "CommunicationInterrupted")
+    pair.unblock()
+    clock.sleep(1)
+    assert states(relationship) == ("Normal", "Normal")
+
+
+def test_a_started_server_hears_nothing_over_a_dead_link(pair: Pair, clock: "FakeClock") -> None:
+    relationship = pair.relationships[0]
+    pair.secondary.stop_service()
+    clock.sleep(5)
+    pair.secondary.start_service()
+    clock.sleep(5.5)  # connected at 10, agreed upon at 11
+    assert linked(relationship)
+    pair.block_into_secondary()
+    clock.sleep(4)
+    assert states(relationship) == ("CommunicationInterrupted", "Startup")
+    clock.sleep(1)
+    assert states(relationship) == ("CommunicationInterrupted", "CommunicationInterrupted")
+    changes = [event for event in pair.primary.logs[ADMIN].read() if event.id in {20251, 20252}]
+    assert {event.properties[0] for event in changes} == {"dhcp01.lab.local"}
+
+
+def test_nobody_complains_about_clocks_over_a_dead_link(pair: Pair, clock: "FakeClock") -> None:
+    pair.block_into_secondary()
+    pair.secondary.set_clock(90)
+    clock.sleep(29)
+    assert linked(pair.relationships[0])
+    assert pair.primary.logs[ADMIN].read() == []
 
 
 def test_block_into_the_primary_only_fails_the_probe(pair: Pair, clock: "FakeClock") -> None:
@@ -340,12 +386,12 @@ def test_ends_that_hear_each_other_stay_in_no_couple_that_excludes_itself(walk: 
 
 
 def couples_in_contact(relationship: Relationship) -> Iterator[tuple[frozenset[str], float]]:
-    """What both ends were in while linked, and for how many seconds."""
+    """What both ends were in while they heard each other, and for how many seconds."""
     with relationship.primary.server.network.moment() as now:
-        same = groupby(relationship.phases, key=lambda phase: (phase.states, phase.linked))
+        same = groupby(relationship.phases, key=lambda phase: (phase.states, phase.in_contact))
         seen = [(next(phases).start, *both) for both, phases in same]
-    for (start, states, linked), end in zip(seen, [*(each[0] for each in seen[1:]), now], strict=True):
-        if linked and None not in states:
+    for (start, states, in_contact), end in zip(seen, [*(each[0] for each in seen[1:]), now], strict=True):
+        if in_contact and None not in states:
             yield frozenset(state.value for state in states if state), end - start
 
 

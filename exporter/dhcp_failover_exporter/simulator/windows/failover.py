@@ -110,8 +110,10 @@ class Phase:
     start: float
     states: tuple[State | None, State | None]
     linked: bool
+    in_contact: bool
+    """Linked, and the link is not dead without a word."""
     exchanging: bool
-    """Binding updates are accepted: linked, clocks together, no end about to start."""
+    """Binding updates are accepted: in contact, clocks together, no end about to start."""
     whole_pool_from: tuple[float | None, float | None]
     """When each end may use its partner's addresses too: MCLT after it entered PartnerDown."""
 
@@ -168,20 +170,20 @@ class Relationship:
         for end in self.ends:
             if end.alive:
                 yield from self._due_alone(end)
-        if self.linked and all(end.alive and end.state is not State.STARTUP for end in self.ends):
+        if self.in_contact and all(end.alive and end.state is not State.STARTUP for end in self.ends):
             yield from self._due_in_contact()
 
     def _due_on_the_link(self) -> Iterator[tuple[float, Callable[[], None]]]:
         if self.linked and self.lost_at is not None:
             yield self.lost_at, self._lose_link
-        if self.linked and self.clocks_apart and all(end.alive for end in self.ends):
+        if self.in_contact and self.clocks_apart and all(end.alive for end in self.ends):
             yield self.complained_at + self.timing.contact, self._complain_about_clocks
         if not self.linked and self._can_connect:
             yield max(self.dial_at, self.time), self._dial
 
     def _due_alone(self, end: End) -> Iterator[tuple[float, Callable[[], None]]]:
         if end.state is State.STARTUP:
-            wait = self._met + self.timing.exchange if self.linked else end.since + self.timing.startup
+            wait = self._met + self.timing.exchange if self.in_contact else end.since + self.timing.startup
             yield wait, lambda: self._leave_startup(end)
         if end.state is State.COMMUNICATION_INTERRUPTED and end.takes_over and not self.linked:
             switch = end.since + (end.parameters.state_switch_seconds or 0.0)
@@ -214,6 +216,11 @@ class Relationship:
         """Whether packets of the primary reach the secondary's port."""
         primary, secondary = self.primary.server, self.secondary.server
         return primary.network.path_open(primary, secondary)
+
+    @property
+    def in_contact(self) -> bool:
+        """Whether the ends hear each other: connected, and not over a link that is dead without a word."""
+        return self.linked and self.lost_at is None
 
     @property
     def clocks_apart(self) -> bool:
@@ -302,7 +309,7 @@ class Relationship:
     def _leave_startup(self, end: End) -> None:
         resumed = WHEN_CONTACT_IS_LOST.get(end.resumes, end.resumes)
         partner = self.partner(end)
-        if self.linked and partner.state is not State.STARTUP:
+        if self.in_contact and partner.state is not State.STARTUP:
             if self._was_replaced(end, resumed):
                 resumed = State.RECOVER
             theirs = partner.state
@@ -331,7 +338,7 @@ class Relationship:
         if old is State.NORMAL or new is State.PARTNER_DOWN:
             level = events.ERROR
         event_id = events.STATE_CHANGED_ERROR if level == events.ERROR else events.STATE_CHANGED
-        witnesses = self.ends if self.linked else (end,)
+        witnesses = self.ends if self.in_contact else (end,)
         for witness in witnesses:
             if witness.alive:
                 changed = end.server.fqdn if witness is end else witness.partner_spelling
@@ -387,8 +394,8 @@ class Relationship:
             start=self.time,
             states=(states[0], states[1]),
             linked=self.linked,
-            exchanging=self.linked
-            and self.lost_at is None
+            in_contact=self.in_contact,
+            exchanging=self.in_contact
             and not self.clocks_apart
             and not {None, State.STARTUP, State.INIT} & set(states),
             whole_pool_from=(self._whole_pool_from(self.primary), self._whole_pool_from(self.secondary)),
