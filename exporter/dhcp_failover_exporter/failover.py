@@ -12,7 +12,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Final, Protocol
 
-from dhcp_failover_exporter.snapshot import Event, Events, Relationship
+from dhcp_failover_exporter.snapshot import Event, Events, FirewallRule, Relationship
 
 # As `State` of Get-DhcpServerv4Failover spells them, in FSM_STATE's order:
 # https://learn.microsoft.com/en-us/windows/win32/api/dhcpsapi/ne-dhcpsapi-fsm_state
@@ -216,6 +216,48 @@ def _link(relationship: Relationship, naming: Naming, server: str) -> Link:
         partner_configured=any(map(naming.server, _partner_spellings(relationship))),
         pair=naming.pair_of(relationship, server),
     )
+
+
+# --- the failover port ------------------------------------------------------------------------------------
+
+# The rules that the DHCP Server role brings.
+FIREWALL_RULE_IN: Final = "Microsoft-Windows-DHCP-Failover-TCP-In"
+_FIREWALL_RULE_OUT: Final = "Microsoft-Windows-DHCP-Failover-TCP-Out"
+
+
+@dataclass(frozen=True)
+class Firewall:
+    """Which rules keep TCP 647 shut inbound: `blocking` are on, `off` is every rule that could let it in.
+
+    Both are empty where one rule lets it in and none blocks it, and where no rule is known.
+    """
+
+    blocking: tuple[FirewallRule, ...] = ()
+    off: tuple[FirewallRule, ...] = ()
+
+    @property
+    def closed(self) -> bool:
+        """Whether nobody can connect to TCP 647."""
+        return bool(self.blocking or self.off)
+
+
+def firewall(rules: Iterable[FirewallRule]) -> Firewall:
+    """Judge one server's rules as the alert rules do: a Block rule wins, and one Allow rule is enough.
+
+    A rule that does not exist has neither direction nor action and counts as an Allow rule that is off.
+    """
+    inbound = [rule for rule in rules if _inbound(rule)]
+    allowing = tuple(rule for rule in inbound if folded(rule.action or "") != "block")
+    blocking = tuple(rule for rule in inbound if rule not in allowing and _on(rule))
+    return Firewall(blocking, off=() if any(map(_on, allowing)) else allowing)
+
+
+def _inbound(rule: FirewallRule) -> bool:
+    return folded(rule.direction or "") != "outbound" and rule.name != _FIREWALL_RULE_OUT
+
+
+def _on(rule: FirewallRule) -> bool:
+    return rule.present and bool(rule.enabled)
 
 
 # --- when states changed ----------------------------------------------------------------------------------

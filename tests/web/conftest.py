@@ -100,6 +100,7 @@ class Site:
         self.interval = "200ms"
         self.timeout = "5s"
         self.polling = True
+        self.scope_metrics = "all"
         self.engine: Engine
         self.own = OwnMetrics()
 
@@ -170,6 +171,7 @@ class Site:
                     "defaults": {
                         "credential": "lab",
                         "timeout": self.timeout,
+                        "scope_metrics": self.scope_metrics,
                         "intervals": {"state": self.interval, "pools": self.interval},
                     },
                     "servers": [{"name": name} for name in self.machines],

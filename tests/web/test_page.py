@@ -4,6 +4,9 @@ import time
 from html.parser import HTMLParser
 from typing import Any
 
+import pytest
+
+from dhcp_failover_exporter.errors import SuspendedError
 from dhcp_failover_exporter.web.page import report
 
 HOSTILE = "<script>alert(1)</script> \u202e\"quoted\" & 'ticks' ".ljust(126, "n")
@@ -111,9 +114,14 @@ def test_relationship_page_shows_scopes_and_marks_what_differs(site: Any, client
 def test_a_relationship_that_is_gone_is_a_page_with_404(site: Any, client_of: Any) -> None:
     site.pair()
     client = client_of(site)
-    for query in ("", "?pair=a|b&name=x", "?pair=dhcp01.lab.local|dhcp02.lab.local&name=<b>"):
+    for query, status in (
+        ("", 400),
+        ("?pair=a|b", 400),
+        ("?pair=a|b&name=x", 404),
+        ("?pair=dhcp01.lab.local|dhcp02.lab.local&name=<b>", 404),
+    ):
         answer = client.get(f"/relationship{query}")
-        assert answer.status_code == 404
+        assert answer.status_code == status
         assert 'id="live"' in answer.text
         assert "<b>" not in answer.text
 
@@ -141,6 +149,122 @@ def test_api_says_404_in_json(site: Any, client_of: Any) -> None:
     answer = client_of(site).get("/api/v1/relationships?pair=a|b&name=x")
     assert answer.status_code == 404
     assert answer.json() == {"error": "no relationship 'x' is known between 'a|b'"}
+
+
+@pytest.mark.parametrize(
+    ("query", "missing"),
+    [("", "pair"), ("?name=x", "pair"), ("?pair=a|b", "name"), ("?pair=a|b&name=", "name")],
+)
+def test_api_says_400_for_a_relationship_that_nobody_named(
+    site: Any, client_of: Any, query: str, missing: str
+) -> None:
+    site.pair()
+    answer = client_of(site).get(f"/api/v1/relationships{query}")
+    assert answer.status_code == 400
+    assert answer.json() == {"error": f"parameter {missing} is missing: ask with ?pair=PAIR&name=NAME"}
+
+
+def test_a_refused_configuration_is_told_on_top_until_it_is_mended(site: Any, client_of: Any) -> None:
+    site.pair(name="lab")
+    client = client_of(site)
+    own = "/relationship?pair=dhcp01.lab.local|dhcp02.lab.local&name=lab"
+    before = time.time()
+    for _ in range(2):
+        site.write(servers=[{"name": "a", "port": "x"}])
+        assert client.post("/-/reload").status_code == 500
+    for path in ("/", own):
+        told = page(client, path).text
+        assert "The exporter runs with an old configuration" in told
+        assert "servers[0].port" in told
+        assert "after a restart the exporter would not start" in told
+    refused = client.get("/api/v1/pairs").json()["configuration_refused"]
+    assert before <= refused["since"] <= time.time()
+    assert "servers[0].port: " in refused["mistakes"][0]
+    site.write()
+    assert client.post("/-/reload").status_code == 200
+    assert "old configuration" not in page(client).text
+    assert client.get("/api/v1/pairs").json()["configuration_refused"] is None
+
+
+def test_a_refusal_counts_from_its_first_try(site: Any, client_of: Any) -> None:
+    site.pair()
+    client = client_of(site)
+    since = []
+    for _ in range(2):
+        site.write(servers=[{"name": "a", "port": "x"}])
+        client.post("/-/reload")
+        since.append(client.get("/api/v1/pairs").json()["configuration_refused"]["since"])
+    assert since[0] == since[1]
+
+
+def test_a_server_that_stopped_answering_shows_as_of_when_its_state_is(
+    site: Any, client_of: Any, eventually: Any, unreachable: Any
+) -> None:
+    left, _ = site.pair()
+    client = client_of(site)
+    assert "last poll failed" not in page(client).text
+    left.fault = unreachable
+    told = eventually(lambda: text if "last poll failed" in (text := page(client).text) else None)
+    assert "as of" in told
+    assert "last poll failed: unreachable" in told
+    servers = client.get("/api/v1/pairs").json()["pairs"][0]["relationships"][0]["sides"]
+    assert [(side["state"], side["reason"]) for side in servers] == [
+        ("Normal", "unreachable"),
+        ("Normal", None),
+    ]
+
+
+def test_a_suspended_server_is_told_as_not_tried(site: Any, client_of: Any) -> None:
+    left, _ = site.pair()
+    left.fault = SuspendedError("credential lab: refused less than 10 minutes ago")
+    told = page(client_of(site)).text
+    for words in (
+        "suspended: not tried",
+        "The exporter is not trying to log on",
+        "refused less than 10 minutes",
+    ):
+        assert words in told, words
+
+
+def _configuration(subnet: str, router: str) -> dict[str, Any]:
+    options = [{"OptionId": 3, "Value": [router]}]
+    empty: dict[str, Any] = {"Reservations": [], "Exclusions": [], "Policies": []}
+    return {"ScopeId": subnet, "Scope": {"ScopeId": subnet, "Name": "office"}, "Options": options, **empty}
+
+
+def test_drift_between_the_partners_is_told(site: Any, client_of: Any, eventually: Any) -> None:
+    site.interval = "1s"  # leaves room for an audit between the polls
+    left, right = site.pair(scopes=2)
+    for machine, router in ((left, "10.0.0.1"), (right, "10.0.0.254")):
+        machine.data["configuration"] = [
+            _configuration("10.0.0.0", router),
+            _configuration("10.0.1.0", "10.0.1.1"),
+        ]
+    client = client_of(site)
+    eventually(lambda: all("configuration" in entry.sections for entry in site.engine.entries().values()))
+    told = page(client).text
+    assert "configured differently on its servers" in told
+    assert "options of 10.0.0.0" in told
+    assert "10.0.1.0" not in told
+
+
+@pytest.mark.parametrize(("scope_metrics", "told"), [("all", True), ("failover", False)])
+def test_scopes_outside_failover_are_told_where_the_metrics_tell_of_them(
+    site: Any, client_of: Any, eventually: Any, scope_metrics: str, told: bool
+) -> None:
+    left, _ = site.pair()
+    loose = {"ScopeId": "10.9.0.0", "SubnetMask": "255.255.255.0", "Name": "loose"}
+    left.data["scopes"] += [
+        {**loose, "State": "Active"},
+        {**loose, "ScopeId": "10.8.0.0", "State": "InActive"},
+    ]
+    site.scope_metrics = scope_metrics
+    client = client_of(site)
+    eventually(lambda: "scopes" in site.engine.entries()[left.name].sections)
+    text = page(client).text
+    assert ("Active scopes belong to no relationship" in text) is told
+    assert ("10.9.0.0" in text) is told
+    assert "10.8.0.0" not in text
 
 
 def test_an_unreachable_server_is_told_with_what_to_do(site: Any, client_of: Any, unreachable: Any) -> None:

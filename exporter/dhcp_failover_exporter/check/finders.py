@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from dhcp_failover_exporter.check.measurement import Asked, Measurement
-from dhcp_failover_exporter.failover import CLOCK_CRITICAL_SECONDS, CLOCK_WARNING_SECONDS, folded
+from dhcp_failover_exporter.failover import (
+    CLOCK_CRITICAL_SECONDS,
+    CLOCK_WARNING_SECONDS,
+    FIREWALL_RULE_IN,
+    Firewall,
+    firewall,
+    folded,
+)
 from dhcp_failover_exporter.metrics import GROUPS
 from dhcp_failover_exporter.snapshot import FirewallRule, PortProbe, SectionError, Server, ServerSetting
 
@@ -241,28 +248,25 @@ def clock_off(case: Case) -> Iterator[Words]:
         yield {"seconds": f"{clock.seconds:+.1f}"}
 
 
-_BUILT_IN: Final = "Microsoft-Windows-DHCP-Failover-TCP-In"
-
-
-def _inbound(case: Case, action: str) -> list[FirewallRule]:
-    rules = case.own.records("firewall", FirewallRule)
-    return [r for r in rules if r.enabled and folded(r.direction or "") == "inbound" and r.action == action]
+def _firewall(case: Case) -> Firewall:
+    return firewall(case.own.records("firewall", FirewallRule))
 
 
 def blocked(case: Case) -> Iterator[Words]:
     """Active rules that block the failover port."""
-    yield from ({"rule": rule.name} for rule in _inbound(case, "Block"))
+    yield from ({"rule": rule.name} for rule in _firewall(case).blocking)
 
 
 def not_allowed(server_type: str) -> Finder:
     """A server of this type that no active rule opens the failover port of."""
 
     def find(case: Case) -> Iterator[Words]:
-        rules = {rule.name: rule for rule in case.own.records("firewall", FirewallRule)}
+        off = {rule.name: rule for rule in _firewall(case).off}
         counts = server_type == ("secondary" if _is("secondary", case) else "primary")
-        if rules and case.own.topology.links and counts and not _inbound(case, "Allow"):
-            built_in = rules.get(_BUILT_IN)
-            yield {"state": "disabled" if built_in and built_in.present else "missing", "rule": _BUILT_IN}
+        if off and case.own.topology.links and counts:
+            built_in = off.get(FIREWALL_RULE_IN)
+            state = "disabled" if built_in and built_in.present else "missing"
+            yield {"state": state, "rule": FIREWALL_RULE_IN}
 
     return find
 

@@ -57,7 +57,43 @@ STATES: Final[Mapping[str, Advice]] = {
     ),
     "RecoverDone": Advice("notice", "Recovered; waits for its partner to return to Normal."),
 }
-UNKNOWN_STATE: Final = Advice("warning", "A state that this exporter does not know.")
+UNKNOWN_STATE: Final = Advice(
+    "critical",
+    "A state that this exporter does not know: whether it answers clients is not stated.",
+    "Read Get-DhcpServerv4Failover and the DHCP service's event log there.",
+)
+
+# For a state that has lasted longer than it should.
+OVERSTAYED: Final[Mapping[str, Advice]] = {
+    "CommunicationInterrupted": Advice(
+        "critical",
+        "Lost its partner for longer than the state switch interval or, where none is set, the MCLT.",
+        "Find out whether the partner is dead, or only the link; only PartnerDown opens the whole pool.",
+    ),
+    "Recover": Advice(
+        "critical",
+        "Does not finish rebuilding its leases from its partner, and answers no client.",
+        "Check TCP 647, and the partner's state.",
+    ),
+    "RecoverWait": Advice(
+        "critical",
+        "Waits longer than its MCLT to serve again, and answers no client.",
+        "Check the partner's state.",
+    ),
+    "RecoverDone": Advice(
+        "critical",
+        "Does not take the last step back to Normal: it renews leases, and serves no new client.",
+        "Check TCP 647 from the primary to the secondary.",
+    ),
+    **dict.fromkeys(
+        ("Startup", "Init", "ConflictDone"),
+        Advice(
+            "warning",
+            "Does not leave a state that should pass at once.",
+            "Read the DHCP service's event log there.",
+        ),
+    ),
+}
 
 POLL_FAILURES: Final[Mapping[str, Advice]] = {
     "auth": Advice(
@@ -67,41 +103,42 @@ POLL_FAILURES: Final[Mapping[str, Advice]] = {
     ),
     "suspended": Advice(
         "critical",
-        "No logon is tried, because the credential was refused a short while ago.",
+        "The exporter is not trying to log on, lest the account be locked: its credential was refused a "
+        "short while ago. Whether this host is up is not known meanwhile.",
         "Correct the password file: a changed secret is tried at once.",
     ),
     "unreachable": Advice(
-        "critical",
+        "warning",
         "No connection to WinRM.",
         "Check that the host runs, that its name resolves, and that a firewall lets WinRM through.",
     ),
     "timeout": Advice(
-        "critical",
+        "warning",
         "No whole answer in time.",
         "Look for a host that hangs or is overloaded; raise the timeout if it is merely slow.",
     ),
     "tls": Advice(
-        "critical",
+        "warning",
         "The certificate or the handshake was refused.",
         "Check that the certificate carries the server's name and comes from the configured authority.",
     ),
     "quota": Advice(
-        "critical",
+        "warning",
         "WinRM refused one more shell, user or operation.",
         "See who holds shells there: winrm enumerate shell.",
     ),
     "permission": Advice(
-        "critical",
+        "warning",
         "The account may not use the endpoint.",
         "Add the account to Remote Management Users, or to the role of the JEA endpoint.",
     ),
     "protocol": Advice(
-        "critical",
+        "warning",
         "The server answered something that is not understood.",
         "Check that address and port lead to WinRM; report it if they do.",
     ),
     "contract": Advice(
-        "critical",
+        "warning",
         "The collector's answer is missing or misshapen.",
         "Update the collector function on the JEA endpoint to this exporter's version.",
     ),
@@ -114,7 +151,7 @@ SECTION_FAILURES: Final[Mapping[str, Advice]] = {
     ),
     "timeout": Advice("warning", "Not read in time.", "Look for a server that is slow or overloaded."),
     "dhcp": Advice(
-        "critical",
+        "warning",
         "The DHCP service does not answer on its own server.",
         "Start or restart the service DHCPServer there.",
     ),
@@ -126,6 +163,11 @@ SECTION_FAILURES: Final[Mapping[str, Advice]] = {
     "other": Advice("warning", "Could not be read.", "Read the message; run the cmdlet on the server."),
 }
 
+SERVICE_STOPPED: Final = Advice(
+    "critical",
+    "The DHCP service does not run; its partner serves all clients from its own free addresses.",
+    "Start or restart the service DHCPServer there.",
+)
 NOT_AUTHORIZED: Final = Advice(
     "critical",
     "The server is not authorised in Active Directory, so it gives no leases.",
@@ -135,6 +177,23 @@ PORT_CLOSED: Final = Advice(
     "warning",
     "The primary cannot reach TCP 647 of the secondary.",
     "Check the rule DHCP Server Failover (TCP-In) on the secondary, and the firewalls between them.",
+)
+FIREWALL_CLOSED: Final = Advice(
+    "warning",
+    "The firewall of this secondary keeps failover out: the primary cannot connect again once the connection "
+    "breaks.",
+    "Look at the rules of the active store: one has to let TCP 647 in, and none may block it.",
+)
+PAIR_UNREACHABLE: Final = Advice(
+    "critical",
+    "Both servers do not answer the exporter: nobody can tell whether their clients get addresses.",
+    "From a client's network: does ipconfig /renew work?",
+)
+PARTNER_SERVES: Final = Advice(
+    "critical",
+    "A server takes its partner for dead while the partner serves clients: after one MCLT both hand out the "
+    "same addresses.",
+    "Find out who forced PartnerDown, and why the servers do not reach each other.",
 )
 DISAGREEMENT: Final = Advice(
     "warning",
@@ -147,19 +206,59 @@ ONE_SIDED: Final = Advice(
     "Remove it where it is left over, or create it anew.",
 )
 NOT_CONFIGURED: Final = Advice(
-    "notice",
+    "warning",
     "This partner is not watched.",
     "Add it to the servers of the configuration: one side alone does not show a broken pair.",
 )
-NEARLY_FULL: Final = Advice(
+OWN_POOL_DRY: Final = Advice(
+    "critical",
+    "Lost its partner and has no address of its own left in some scopes: new clients are refused there.",
+    "Is the partner really dead? Only PartnerDown, after one MCLT, opens the rest of the pool.",
+)
+OWN_SHARE_DRY: Final = Advice(
     "warning",
+    "Has no free address of its own in some scopes, while its partner has: clients of its share are refused.",
+    "Look for event 20287 and for policies with ranges of their own.",
+)
+FULL: Final = Advice(
+    "critical",
+    "Scopes have no free address on either partner: new clients get none.",
+    "Look for leases that nobody uses and for BAD_ADDRESS entries; widen the scopes.",
+)
+NEARLY_FULL: Final = Advice(
+    "notice",
     "Scopes are nearly full: new clients may soon get no address.",
     "Widen them, shorten their lease, or look for clients that use up addresses.",
 )
 DIFFERENT_SETTINGS: Final = Advice(
-    "notice",
-    "The partners have different settings for this relationship.",
+    "warning",
+    "The partners have different parameters for this relationship.",
     "Set them alike with Set-DhcpServerv4Failover.",
+)
+NOT_AUTHENTICATED: Final = Advice(
+    "warning",
+    "Failover messages of this pair are not authenticated: whoever reaches TCP 647 can speak as the partner.",
+    "Set a shared secret on both, unless the network between them is trusted.",
+)
+SCOPE_ON_ONE_PARTNER: Final = Advice(
+    "warning",
+    "Scopes of this relationship exist on one partner only: if that one fails, their clients get nothing.",
+    "Compare Get-DhcpServerv4Failover on both.",
+)
+UNPROTECTED: Final = Advice(
+    "warning",
+    "Active scopes belong to no relationship: if this server fails, their clients get nothing.",
+    "Add them to a relationship: Add-DhcpServerv4FailoverScope.",
+)
+DRIFT: Final = Advice(
+    "warning",
+    "The scopes of this pair are configured differently on its servers.",
+    "See what differs: dhcp-failover-exporter diff RELATIONSHIP. Then replicate from the right one.",
+)
+SERVER_OPTIONS_DIFFER: Final = Advice(
+    "warning",
+    "The server-level options of this pair differ, which nothing replicates.",
+    "Compare Get-DhcpServerv4OptionValue -All on both.",
 )
 CLOCKS_APART: Final = Advice(
     "critical",

@@ -31,7 +31,11 @@ def create_app(engine: Engine, own: OwnMetrics, reload: Reload, clock: Clock | N
     `clock` is the engine's, the machine's own where none is given.
     """
     clock = clock or SystemClock()
-    scrape, operation, page = Scrape(engine, own, clock), Operation(engine, reload), Page(engine, clock)
+    scrape, operation, page = (
+        Scrape(engine, own, clock),
+        Operation(engine, reload),
+        Page(engine, reload, clock),
+    )
     return Starlette(
         routes=[
             Route("/", page.overview, middleware=COMPRESSED),

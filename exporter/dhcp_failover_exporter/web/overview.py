@@ -6,22 +6,27 @@ comes here as remembered, and is shown as such.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from ipaddress import IPv4Network
 from typing import Final, TypeVar
 
-from dhcp_failover_exporter.failover import CLOCK_CRITICAL_SECONDS, Link, Naming, topology
-from dhcp_failover_exporter.snapshot import FirewallRule, PortProbe, Scope, ScopeStatistics, ServerSetting
-from dhcp_failover_exporter.web import advice
-from dhcp_failover_exporter.web.advice import Advice, Severity
+from dhcp_failover_exporter.failover import Link, Naming, topology
+from dhcp_failover_exporter.snapshot import PortProbe, Scope, ScopeStatistics
+from dhcp_failover_exporter.web.judgement import (
+    Case,
+    relationship_problems,
+    server_problems,
+    side_advice,
+    unrenewed,
+    worst,
+    worst_first,
+)
 from dhcp_failover_exporter.web.view import (
     Overview,
     PairView,
     Parameter,
     Pool,
     Port,
-    Problem,
     RelationshipView,
     Report,
     ScopeView,
@@ -40,8 +45,8 @@ def overview(reports: Sequence[Report], naming: Naming, now: float) -> Overview:
         grouped[view.pair].append(view)
     return Overview(
         now,
-        tuple(_worst_first(_pair(relationships) for relationships in grouped.values())),
-        tuple(_worst_first(_server(report) for report in reports)),
+        tuple(worst_first(_pair(relationships) for relationships in grouped.values())),
+        tuple(worst_first(_server(report) for report in reports)),
     )
 
 
@@ -55,20 +60,20 @@ def _seen_together(reports: Iterable[Report], naming: Naming) -> Iterable[Sequen
 
 
 def _pair(relationships: Sequence[RelationshipView]) -> PairView:
-    first, *_ = ordered = tuple(_worst_first(relationships))
+    first, *_ = ordered = tuple(worst_first(relationships))
     left, right = first.sides
     return PairView(first.pair, (left.server, right.server), first.severity, ordered)
 
 
 def _server(report: Report) -> ServerView:
-    problems = tuple(_worst_first(_server_problems(report)))
+    problems = tuple(worst_first(server_problems(report)))
     known = report.sections.get("relationships")
     return ServerView(
         report.server,
         report.address,
         report.up,
         report.reason,
-        _worst(problems),
+        worst(problems),
         report.answered,
         report.interval_seconds,
         len(known.records) if known and not known.failure else None,
@@ -76,51 +81,7 @@ def _server(report: Report) -> ServerView:
     )
 
 
-def _server_problems(report: Report) -> Iterator[Problem]:
-    if report.reason:
-        yield _problem(advice.POLL_FAILURES[report.reason], report.server, report.message)
-    elif not report.up:
-        yield _problem(advice.NOT_POLLED, report.server)
-    else:
-        for reason in dict.fromkeys(report.incomplete.values()):
-            names = [name for name, why in report.incomplete.items() if why == reason]
-            yield _problem(_section_advice(reason, names), report.server, ", ".join(names))
-        for setting in _records(report, "settings", ServerSetting):
-            if setting.is_domain_joined and setting.is_authorized is False:
-                yield _problem(advice.NOT_AUTHORIZED, report.server)
-
-
-def _section_advice(reason: str, sections: Sequence[str]) -> Advice:
-    """Without its relationships nothing is known of a server's failover, whatever the reason."""
-    meant = advice.SECTION_FAILURES[reason]
-    return replace(meant, severity="critical") if "relationships" in sections else meant
-
-
 # --- one relationship -------------------------------------------------------------------------------------
-
-# States that belong together though they differ; anything goes with a partner that does not answer.
-_LEGAL_TOGETHER: Final = frozenset(
-    frozenset(states)
-    for states in (
-        ("PartnerDown", "Startup"),
-        ("PartnerDown", "Recover"),
-        ("PartnerDown", "RecoverWait"),
-        ("PartnerDown", "RecoverDone"),
-        ("PotentialConflict", "ConflictDone"),
-        ("PotentialConflict", "ResolutionInterrupted"),
-        ("CommunicationInterrupted", "Startup"),
-        ("CommunicationInterrupted", "RecoverDone"),
-    )
-)
-# Both partners are not asked in the same second: a change takes a moment to show on both sides.
-_SETTLING_SECONDS: Final = 60.0
-# From here on a scope's next clients are at risk.
-NEARLY_FULL_RATIO: Final = 0.95
-
-
-def _reason(report: Report) -> str | None:
-    """Why there is no fresh answer about the relationships."""
-    return report.incomplete.get("relationships") if report.up else report.reason
 
 
 class _Builder:
@@ -138,7 +99,7 @@ class _Builder:
             # The side nobody heard is the primary where the other one says that it is secondary.
             names.insert(0 if self.first.server_type == "secondary" else 1, self.first.partner)
         self.names = (names[0], names[1])
-        self.reports = tuple(servers.get(name) for name in self.names)
+        self.reports = (servers.get(self.names[0]), servers.get(self.names[1]))
         self.statistics = tuple(_by_scope(report, "statistics", ScopeStatistics) for report in self.reports)
         described = [_by_scope(report, "scopes", Scope) for report in self.reports]
         self.described = described[1] | described[0]
@@ -146,17 +107,19 @@ class _Builder:
     def relationship(self) -> RelationshipView:
         scopes = tuple(sorted(map(self.scope, self.scope_ids()), key=_fullest_first))
         sides = (self.side(0, scopes), self.side(1, scopes))
-        problems = tuple(self.problems(sides, scopes))
+        parameters = tuple(self.parameters())
+        case = Case(self.first.name, self.now, self.reports, self.known(), sides, scopes, parameters)
+        problems = relationship_problems(case)
         return RelationshipView(
             pair=self.first.pair,
             name=self.first.name,
-            severity=_worst((*sides, *problems)),
+            severity=worst((*sides, *problems)),
             mode=self.first.relationship.mode or "",
             sides=sides,
             pool=_sum([scope.pool for scope in scopes if scope.pool]),
             fullest=scopes[0] if scopes and scopes[0].pool else None,
             scopes=scopes,
-            parameters=tuple(self.parameters()),
+            parameters=parameters,
             problems=problems,
         )
 
@@ -168,7 +131,7 @@ class _Builder:
         answering = report is not None and "relationships" in report.sections
         state = link.state if link and answering else None
         change = report.changes.get(link.name) if report and link and state else None
-        meant = self.meant(report, state)
+        meant = side_advice(report, link, self.now)
         own = [scope.free_of[index] for scope in scopes]
         return Side(
             server=name,
@@ -177,7 +140,8 @@ class _Builder:
             role=self.role(index),
             state=state,
             last_state=link.state if link and not answering else None,
-            reason=_reason(report) if report and not answering else None,
+            as_of=report.related if report and link else None,
+            reason=unrenewed(report) if report else None,
             severity=meant.severity,
             meaning=meant.meaning,
             since=change.at if change else None,
@@ -193,24 +157,12 @@ class _Builder:
             return link.server_type
         return {"primary": "secondary", "secondary": "primary"}.get(self.first.server_type, "")
 
-    def meant(self, report: Report | None, state: str | None) -> Advice:
-        if report is None:
-            return advice.NOT_CONFIGURED
-        if state is not None:
-            return advice.of_state(state)
-        if "relationships" in report.sections:
-            return advice.ONE_SIDED
-        reason = _reason(report)
-        if reason is None:
-            return advice.NOT_POLLED
-        return _section_advice(reason, ["relationships"]) if report.up else advice.POLL_FAILURES[reason]
-
     def port(self, index: int) -> Port | None:
         report, link = self.reports[index], self.links.get(self.names[index])
         if not report or not link:
             return None
         asked = link.relationship.partner_server.casefold()
-        for probe in _records(report, "ports", PortProbe):
+        for probe in report.records("ports", PortProbe):
             if probe.partner_server.casefold() == asked:
                 return Port(probe.reachable, link.server_type == "primary", probe.seconds, probe.error)
         return None
@@ -236,65 +188,15 @@ class _Builder:
 
     # parameters
 
+    def known(self) -> tuple[Link | None, Link | None]:
+        return self.links.get(self.names[0]), self.links.get(self.names[1])
+
     def parameters(self) -> Iterator[Parameter]:
-        known = [self.links[name].relationship if name in self.links else None for name in self.names]
+        known = self.known()
         for label, attribute, unit in _PARAMETERS:
-            left, right = (getattr(one, attribute) if one else None for one in known)
+            left, right = (getattr(link.relationship, attribute) if link else None for link in known)
             if left is not None or right is not None:
                 yield Parameter(label, unit, (left, right), None not in known and _differ(label, left, right))
-
-    # problems
-
-    def problems(self, sides: tuple[Side, Side], scopes: Sequence[ScopeView]) -> Sequence[Problem]:
-        return _worst_first(_said_once((*self.side_problems(sides), *self.shared_problems(sides, scopes))))
-
-    def side_problems(self, sides: tuple[Side, Side]) -> Iterator[Problem]:
-        """Causes before consequences."""
-        for side in sides:
-            if side.port and side.port.carries_failover and not side.port.reachable:
-                yield _problem(advice.PORT_CLOSED, side.server, self.port_detail(side.port))
-        for side, report in zip(sides, self.reports, strict=True):
-            told = list(_server_problems(report)) if report else []
-            yield from told
-            meant = self.meant(report, side.state)
-            if meant.severity != "ok" and meant.meaning not in (problem.meaning for problem in told):
-                yield _problem(meant, side.server)
-
-    def shared_problems(self, sides: tuple[Side, Side], scopes: Sequence[ScopeView]) -> Iterator[Problem]:
-        if self.disagree(sides):
-            yield _problem(advice.DISAGREEMENT, "", " and ".join(side.state or "" for side in sides))
-        if differing := [parameter.name for parameter in self.parameters() if parameter.differs]:
-            yield _problem(advice.DIFFERENT_SETTINGS, "", ", ".join(differing))
-        if full := [scope.scope for scope in scopes if _usage(scope) >= NEARLY_FULL_RATIO]:
-            yield _problem(advice.NEARLY_FULL, "", _listed(full))
-        yield from self.clocks()
-
-    def port_detail(self, port: Port) -> str:
-        """The answer to the connect, and the rule that explains it, if the secondary's firewall shows one."""
-        rules = [
-            it for it in _records(self.reports[1], "firewall", FirewallRule) if it.direction == "Inbound"
-        ]
-        blocking = [rule.name for rule in rules if rule.enabled and rule.action == "Block"]
-        allowing = [rule for rule in rules if rule.action != "Block"]
-        off = [] if any(rule.enabled for rule in allowing) else [rule.name for rule in allowing]
-        said = (
-            *(f"rule {name} blocks it there" for name in blocking),
-            *(f"rule {name} is off there" for name in off),
-        )
-        return ", ".join(filter(None, (port.error, *said)))
-
-    def disagree(self, sides: tuple[Side, Side]) -> bool:
-        states = frozenset(side.state for side in sides)
-        changed = max((side.since or 0.0 for side in sides), default=0.0)
-        settled = self.now - changed > _SETTLING_SECONDS
-        return None not in states and len(states) > 1 and states not in _LEGAL_TOGETHER and settled
-
-    def clocks(self) -> Iterator[Problem]:
-        left, right = (report.clock if report else None for report in self.reports)
-        if left and right:
-            apart = abs(left.seconds - right.seconds)
-            if apart - left.uncertainty_seconds - right.uncertainty_seconds > CLOCK_CRITICAL_SECONDS:
-                yield _problem(advice.CLOCKS_APART, "", f"{apart:.0f} s apart")
 
 
 _PARAMETERS: Final = (
@@ -368,46 +270,10 @@ def _cidr(scope_id: str, mask: str | None) -> str:
         return scope_id
 
 
-_LISTED_AT_MOST: Final = 5
-
 # --- small things -----------------------------------------------------------------------------------------
 
-_Record = TypeVar("_Record")
 _OfScope = TypeVar("_OfScope", Scope, ScopeStatistics)
-_Weighted = TypeVar("_Weighted", Problem, Side, RelationshipView, PairView, ServerView)
-
-
-def _records(report: Report | None, section: str, kind: type[_Record]) -> Iterator[_Record]:
-    answered = report.sections.get(section) if report else None
-    return (record for record in (answered.records if answered else ()) if isinstance(record, kind))
 
 
 def _by_scope(report: Report | None, section: str, kind: type[_OfScope]) -> dict[str, _OfScope]:
-    return {record.scope_id: record for record in _records(report, section, kind)}
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _LISTED_AT_MOST
-    return ", ".join(names[:_LISTED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
-
-
-def _problem(meant: Advice, server: str, detail: str = "") -> Problem:
-    return Problem(meant.severity, server, meant.meaning, meant.remedy, detail)
-
-
-def _said_once(problems: Iterable[Problem]) -> Iterator[Problem]:
-    """What both servers suffer from alike is one problem of both."""
-    alike: dict[Problem, list[str]] = {}
-    for problem in problems:
-        alike.setdefault(replace(problem, server=""), []).append(problem.server)
-    for problem, servers in alike.items():
-        yield replace(problem, server=" and ".join(filter(None, servers)))
-
-
-def _worst_first(weighted: Iterable[_Weighted]) -> list[_Weighted]:
-    """By weight; what weighs alike keeps its order."""
-    return sorted(weighted, key=lambda one: advice.SEVERITIES.index(one.severity))
-
-
-def _worst(weighted: Iterable[Problem | Side]) -> Severity:
-    return min((one.severity for one in weighted), key=advice.SEVERITIES.index, default="ok")
+    return {record.scope_id: record for record in (report.records(section, kind) if report else ())}

@@ -2,16 +2,19 @@
 
     GET /                                          the page; `filter` and `problems=true` choose pairs
     GET /relationship?pair=PAIR&name=NAME          one relationship with its scopes
-    GET /api/v1/pairs                              {"now": ..., "pairs": [PairView ...]}, without scopes
+    GET /api/v1/pairs                              {"now": ..., "configuration_refused": Refusal or null,
+                                                    "pairs": [PairView ...]}, without scopes
     GET /api/v1/servers                            {"now": ..., "servers": [ServerView ...]}
     GET /api/v1/relationships?pair=PAIR&name=NAME  RelationshipView with its scopes; 404 where there is none
+
+A relationship asked for without its pair or its name is 400.
 
 The views are those of `view.py`, field for field, worst first; `pair` is the label of that name. Times are
 epoch seconds.
 The page decides nothing: it shows the views, and its script fetches the same HTML again and patches it in.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -24,10 +27,12 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from dhcp_failover_exporter import __version__
 from dhcp_failover_exporter.config import ServerSettings
 from dhcp_failover_exporter.engine import Clock, Engine, Entry
-from dhcp_failover_exporter.failover import Naming
+from dhcp_failover_exporter.failover import Change, Naming, folded
+from dhcp_failover_exporter.snapshot import Scope, Section
 from dhcp_failover_exporter.web import advice, words
 from dhcp_failover_exporter.web.overview import overview
-from dhcp_failover_exporter.web.view import Overview, PairView, Report
+from dhcp_failover_exporter.web.reload import Reload
+from dhcp_failover_exporter.web.view import Overview, PairView, RelationshipView, Report
 
 REFRESH_SECONDS: Final = 5
 _TEMPLATES: Final = Path(__file__).with_name("templates")
@@ -55,8 +60,9 @@ class Filter:
 class Page:
     """The endpoints, over the engine's board."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(self, engine: Engine, reload: Reload, clock: Clock) -> None:
         self._engine = engine
+        self._reload = reload
         self._clock = clock
         self._environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -110,7 +116,10 @@ class Page:
             asdict(replace(pair, relationships=tuple(replace(r, scopes=()) for r in pair.relationships)))
             for pair in seen.pairs
         ]
-        return JSONResponse({"now": seen.now, "pairs": pairs})
+        refused = self._reload.refused
+        return JSONResponse(
+            {"now": seen.now, "configuration_refused": refused and asdict(refused), "pairs": pairs}
+        )
 
     def _overview_page(self, chosen: Filter) -> Response:
         seen = self.seen()
@@ -124,34 +133,52 @@ class Page:
         )
 
     def _relationship_page(self, request: Request) -> Response:
-        pair, name = _asked_for(request)
-        found = self.seen().relationship(pair, name)
-        if found is None:
-            return self._html("missing.html", 404, pair=pair, name=name)
-        return self._html("relationship.html", relationship=found, now=self._clock.now())
+        try:
+            found = self._found(request)
+        except _NotFoundError as error:
+            name = request.query_params.get("name", "")
+            return self._html("missing.html", error.status, name=name, why=str(error))
+        return self._html("relationship.html", relationship=found)
 
     def _relationship(self, request: Request) -> Response:
-        pair, name = _asked_for(request)
+        try:
+            return JSONResponse(asdict(self._found(request)))
+        except _NotFoundError as error:
+            return JSONResponse({"error": str(error)}, error.status)
+
+    def _found(self, request: Request) -> RelationshipView:
+        for parameter in ("pair", "name"):
+            if not request.query_params.get(parameter):
+                raise _NotFoundError(400, f"parameter {parameter} is missing: ask with ?pair=PAIR&name=NAME")
+        pair, name = request.query_params["pair"], request.query_params["name"]
         found = self.seen().relationship(pair, name)
         if found is None:
-            return JSONResponse({"error": f"no relationship {name!r} is known between {pair!r}"}, 404)
-        return JSONResponse(asdict(found))
+            raise _NotFoundError(404, f"no relationship {name!r} is known between {pair!r}")
+        return found
 
     def _html(self, template: str, status: int = 200, **context: Any) -> Response:
         rendered = self._environment.get_template(template).render(
-            version=__version__, refresh_seconds=REFRESH_SECONDS, **context
+            version=__version__,
+            refresh_seconds=REFRESH_SECONDS,
+            now=self._clock.now(),
+            refused=self._reload.refused,
+            **context,
         )
         return HTMLResponse(rendered, status)
 
 
-def _asked_for(request: Request) -> tuple[str, str]:
-    return request.query_params.get("pair", ""), request.query_params.get("name", "")
+class _NotFoundError(Exception):
+    """There is no such relationship, or nobody said which one; with the status to answer."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 def report(server: ServerSettings, entry: Entry, now: float, forward: float) -> Report:
     """What the board knows of a server, at a moment given by both clocks."""
-    health, published = entry.publication.health, entry.publication.sections
-    up = health.up(forward)
+    health, related = entry.publication.health, entry.sections.get("relationships")
+    up, fresh = health.up(forward), _fresh(entry, forward)
     return Report(
         server=server.name,
         address=server.address,
@@ -160,22 +187,49 @@ def report(server: ServerSettings, entry: Entry, now: float, forward: float) -> 
         message=entry.message or "",
         answered=None if health.answered is None else now - (forward - health.answered),
         interval_seconds=server.intervals.state_seconds,
-        sections={
-            name: answer.section
-            for name, answer in entry.sections.items()
-            if name in published and published[name].fresh(forward)
-        },
+        sections=fresh,
         incomplete=_incomplete(entry),
         remembered=[link.relationship for link in entry.topology.links],
-        changes={
-            link.name: change
-            for link in entry.topology.links
-            if (change := entry.history.change_of(link.name)) is not None
-        },
-        clock=entry.clock,
+        related=None if related is None else now - (forward - related.started),
+        changes=_changes(entry),
+        clock=entry.clock if "server" in fresh else None,
+        fingerprints=_fingerprints(entry, forward),
+        unprotected=_unprotected(entry, fresh) if server.scope_metrics == "all" else (),
     )
+
+
+def _fresh(entry: Entry, forward: float) -> Mapping[str, Section]:
+    published = entry.publication.sections
+    return {
+        name: answer.section
+        for name, answer in entry.sections.items()
+        if name in published and published[name].fresh(forward)
+    }
 
 
 def _incomplete(entry: Entry) -> Mapping[str, str]:
     sections = entry.publication.health.sections.items()
     return {name: section.reason for name, section in sections if section.reason is not None}
+
+
+def _changes(entry: Entry) -> Mapping[str, Change]:
+    changes = ((link.name, entry.history.change_of(link.name)) for link in entry.topology.links)
+    return {name: change for name, change in changes if change is not None}
+
+
+def _fingerprints(entry: Entry, forward: float) -> str:
+    blocks = entry.publication.blocks(forward)
+    return "".join(block.lines.decode() for block in blocks if block.family.name.endswith("_fingerprint"))
+
+
+def _unprotected(entry: Entry, fresh: Mapping[str, Section]) -> Sequence[str]:
+    """Of a server with a partner: active scopes in no relationship, where all relationships are known."""
+    topology = entry.topology
+    if not topology.links or not topology.complete or not {"relationships", "scopes"} <= fresh.keys():
+        return ()
+    scopes = (record for record in fresh["scopes"].records if isinstance(record, Scope))
+    return [
+        scope.scope_id
+        for scope in scopes
+        if folded(scope.state or "") == "active" and scope.scope_id not in topology.membership
+    ]

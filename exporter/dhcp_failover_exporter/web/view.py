@@ -4,12 +4,15 @@ The page and the API render these and decide nothing; `overview.py` builds them.
 all durations seconds, ratios 0 to 1.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from dhcp_failover_exporter.failover import Change, ClockOffset
 from dhcp_failover_exporter.snapshot import Relationship, Section
 from dhcp_failover_exporter.web.advice import Severity
+
+_Record = TypeVar("_Record")
 
 # --- what goes in -----------------------------------------------------------------------------------------
 
@@ -26,7 +29,11 @@ class Report:
         sections: the fresh answers, by section.
         incomplete: the sections that could not be read, or not wholly, and why: one of snapshot.REASONS.
         remembered: the relationships of the last answer, fresh or not.
+        related: when that answer was asked for; None before the first.
         changes: since when each relationship, by name, is in its state, where that is known.
+        clock: against the exporter's, where the fresh answers tell.
+        fingerprints: the lines of the exposition about its configuration, while they may be shown.
+        unprotected: its active scopes that are known to be in no relationship.
     """
 
     server: str
@@ -39,8 +46,16 @@ class Report:
     sections: Mapping[str, Section] = field(default_factory=dict)
     incomplete: Mapping[str, str] = field(default_factory=dict)
     remembered: Sequence[Relationship] = ()
+    related: float | None = None
     changes: Mapping[str, Change] = field(default_factory=dict)
     clock: ClockOffset | None = None
+    fingerprints: str = ""
+    unprotected: Sequence[str] = ()
+
+    def records(self, section: str, kind: type[_Record]) -> Iterator[_Record]:
+        """The records of that kind in a fresh answer; none without one."""
+        answer = self.sections.get(section)
+        return (record for record in (answer.records if answer else ()) if isinstance(record, kind))
 
 
 # --- what comes out ---------------------------------------------------------------------------------------
@@ -71,9 +86,10 @@ class Port:
 class Side:
     """One partner's view of a relationship.
 
-    `state` is None without a fresh answer; `last_state` is then what it last said, and `reason` why there is
-    none: one of errors.REASONS or of snapshot.REASONS, None where it was not asked yet. `free` are the
-    addresses, over all scopes of the relationship, that this server may give to new clients by itself.
+    `state` is None without a fresh answer; `last_state` is then what it last said. `as_of` is when it said
+    either, and `reason` why its last poll brought nothing newer, though the state may still count as fresh:
+    one of errors.REASONS or of snapshot.REASONS, None where it did, and where it was not asked yet. `free`
+    are the addresses, over all scopes of the relationship, that this server may give to new clients alone.
     """
 
     server: str
@@ -82,6 +98,7 @@ class Side:
     role: str
     state: str | None
     last_state: str | None
+    as_of: float | None
     reason: str | None
     severity: Severity
     meaning: str
@@ -167,6 +184,14 @@ class ServerView:
     interval_seconds: float
     relationships: int | None
     problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A configuration that could not be loaded, since when, and every mistake in it."""
+
+    since: float
+    mistakes: tuple[str, ...]
 
 
 @dataclass(frozen=True)

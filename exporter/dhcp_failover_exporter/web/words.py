@@ -18,7 +18,13 @@ SEVERITIES: Final[Mapping[Severity, str]] = {
 }
 
 # For a side whose state is not known; "no answer" for every other reason.
-_UNKNOWN_BECAUSE: Final = {"permission": "not readable", "dhcp": "service down", "contract": "not understood"}
+_UNKNOWN_BECAUSE: Final = {
+    "auth": "logon refused",
+    "suspended": "not tried",
+    "permission": "not readable",
+    "dhcp": "service down",
+    "contract": "not understood",
+}
 
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
@@ -69,6 +75,21 @@ def unknown_because(reason: str | None) -> str:
     return _UNKNOWN_BECAUSE.get(reason or "", "no answer")
 
 
+def unpolled(reason: str | None) -> str:
+    """Why a server is not up, as the metric says it, and what that hides."""
+    return "suspended: not tried" if reason == "suspended" else reason or "waiting"
+
+
+def missed(reason: str) -> str:
+    """Why what is shown is not of the last poll."""
+    return f"not tried since: {reason}" if reason == "suspended" else f"last poll failed: {reason}"
+
+
+def capitalized(sentence: str) -> str:
+    """With a capital first letter, and every other letter as it is."""
+    return sentence[:1].upper() + sentence[1:]
+
+
 def setting(value: float | bool | str | None, unit: str) -> str:
     """A relationship's parameter in words."""
     if value is None:
@@ -114,13 +135,16 @@ def of_pair(pair: PairView) -> str:
 
 FILTERS: Final[Mapping[str, Callable[..., str]]] = {
     "anchor": anchor,
+    "capitalized": capitalized,
     "counted": counted,
     "duration": duration,
     "iso": iso,
+    "missed": missed,
     "number": number,
     "path": path,
     "percent": percent,
     "setting": setting,
     "spaced": spaced,
     "unknown_because": unknown_because,
+    "unpolled": unpolled,
 }
