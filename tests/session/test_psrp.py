@@ -356,11 +356,58 @@ def test_a_session_is_renewed_with_a_new_logon(
     opened = open_session(winrm)
     opened.collect()
     monkeypatch.setattr(psrp, constant, limit)
-    opened.collect()
+    assert opened.session.collect(["server"], timeout_seconds=5).opened
     assert opened.reasons == ["first", "renewed"]
     assert winrm.logons == {"LAB\\svc-monitor": 2}
     assert len(winrm.shells) == 1
-    assert max(winrm.most_shells.values()) == 1
+    assert max(winrm.most_shells.values()) == 2
+
+
+@pytest.fixture
+def renewable(winrm: WinRM, open_session: Open, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A session that has answered once and is to be renewed after every call."""
+    monkeypatch.setattr(psrp, "CLOSE_SECONDS", 0.3)
+    opened = open_session(winrm)
+    opened.collect()
+    monkeypatch.setattr(psrp, "RENEW_AFTER_CALLS", 1)
+    return opened
+
+
+def test_a_deletion_that_hangs_costs_a_renewal_no_poll(winrm: WinRM, renewable: Any) -> None:
+    winrm.faults.hang_action = "Delete"
+    for _ in range(3):
+        assert renewable.collect(timeout_seconds=2) == ['{"contract":1}']
+    assert renewable.reasons == ["first", "renewed"]
+    assert max(winrm.most_shells.values()) == 2
+    winrm.faults.hang_action = None
+    renewable.session.close()
+    assert winrm.shells == ()
+
+
+def test_a_host_with_no_room_for_a_second_shell_keeps_the_first(winrm: WinRM, renewable: Any) -> None:
+    winrm.quotas = Quotas(max_shells_per_user=1)
+    for _ in range(3):
+        assert renewable.collect() == ['{"contract":1}']
+    assert renewable.reasons == ["first"]
+    assert winrm.logons == {"LAB\\svc-monitor": 2}  # a renewal is not tried again at once
+
+
+def test_a_renewal_that_is_cut_leaves_the_old_shell_to_answer(winrm: WinRM, renewable: Any) -> None:
+    winrm.faults.cut_next_answer(action="Create")
+    assert renewable.collect() == ['{"contract":1}']
+    assert renewable.reasons == ["first"]
+    assert max(winrm.most_shells.values()) == 2
+    assert len(winrm.shells) == 1
+
+
+def test_a_renewal_that_hangs_leaves_the_old_shell_for_the_next_poll(winrm: WinRM, renewable: Any) -> None:
+    winrm.faults.hang_action = "Create"
+    with pytest.raises(errors.DeadlineError):
+        renewable.collect(timeout_seconds=0.5)
+    for _ in range(3):
+        assert renewable.collect() == ['{"contract":1}']
+    assert renewable.reasons == ["first"]
+    assert len(renewable.closed) == 0
 
 
 def test_a_missing_permission_renews_at_a_measured_pace(

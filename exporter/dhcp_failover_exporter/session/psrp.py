@@ -49,8 +49,8 @@ Parameters = Mapping[str, object]
 class PsrpSession:
     """One server's kept session; see `port.Session` for what callers may expect.
 
-    Never has more than two shells on the server: the one in use and at most one that is lost and waits to be
-    deleted.
+    Never has more than two shells on the server: the one in use and at most one that was given up and waits
+    to be deleted. While one waits, the session is not renewed.
 
     Args:
         settings: the server.
@@ -147,8 +147,9 @@ class PsrpSession:
                 raise
 
     def _attempt(self, parameters: Parameters) -> Answer:
+        kept = self._shell
         self._renew_if_due()
-        opening = self._shell is None or not self._wire.logged_on
+        opening = kept is None or self._shell is not kept or not self._wire.logged_on
         shell = self._shell or self._open()
         with mapped(self._wire):
             documents, sent, received = shell.call(parameters)
@@ -158,6 +159,11 @@ class PsrpSession:
     def _open(self) -> "_Shell":
         while len(self._lost) > 1:
             self._delete(self._lost[0])
+        shell = self._new_shell()
+        self._take(shell)
+        return shell
+
+    def _new_shell(self) -> "_Shell":
         shell = _Shell(self._wire, self._settings)
         try:
             with mapped(self._wire):
@@ -168,9 +174,11 @@ class PsrpSession:
             # Create may have arrived although its answer did not.
             self._lost.append(shell.id)
             raise
+        return shell
+
+    def _take(self, shell: "_Shell") -> None:
         self._shell = shell
         self._opened(self._next_reason)
-        return shell
 
     def _clear_up(self, error: PollError) -> None:
         """Leave the session in a state from which the next attempt can start."""
@@ -193,7 +201,7 @@ class PsrpSession:
             self._abandon("lost")
 
     def _renew_if_due(self) -> None:
-        if self._shell is None or time.monotonic() < self._no_renewal_before:
+        if self._shell is None or self._lost or time.monotonic() < self._no_renewal_before:
             return
         if self._renewal_wished and self._shell.age > RENEW_AT_WISH_SECONDS:
             self._renew("permission")
@@ -201,13 +209,19 @@ class PsrpSession:
             self._renew("renewed")
 
     def _renew(self, reason: str) -> None:
+        """Open a new shell, and give the old one up only then: where that fails, it goes on.
+
+        The old one is deleted after the answer, as a lost one is, so that a Delete that hangs costs no poll.
+        """
+        self._renewal_wished = False
+        self._no_renewal_before = time.monotonic() + RENEW_AT_WISH_SECONDS
         try:
             with self._wire.fresh_logon():
-                self._abandon(reason)
-                self._delete(self._lost[-1])
-        except SuspendedError:
-            self._no_renewal_before = time.monotonic() + RENEW_AT_WISH_SECONDS
-        self._renewal_wished = False
+                shell = self._new_shell()
+        except (SuspendedError, QuotaError):
+            return
+        self._abandon(reason)
+        self._take(shell)
 
     def _abandon(self, reason: str) -> None:
         """Give the shell up; it is deleted when there is a connection and time."""
