@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from alerts.mutate import CASES, REPOSITORY, RULES, cases, rules
+from dhcp_failover_exporter.config import Intervals
 from dhcp_failover_exporter.failover import EVENT_KINDS, STATES
 from dhcp_failover_exporter.metrics import CATALOGUE
 from dhcp_failover_exporter.snapshot import REASONS, SECTIONS
@@ -97,6 +98,26 @@ def test_a_runbook_has_its_four_parts_filled(name: str) -> None:
     assert metric_names(text) <= RECORDED | set(CATALOGUE)
     links = re.findall(r"\]\((DhcpFailover\w+)\.md\)", text)
     assert set(links) <= set(NAMES)
+
+
+def test_a_way_through_recovery_is_told_with_its_commands_and_its_risk() -> None:
+    """Stopped before the other is told so, or both would lease from the whole pool."""
+    parts = [path.read_text().partition("## Mitigation")[2] for path in sorted(RUNBOOKS.iterdir())]
+    through_recovery = [part for part in parts if "through recovery" in part]
+    assert through_recovery
+    for part in through_recovery:
+        assert re.search(
+            r"Stop-Service DHCPServer.*-PartnerDown.*Start-Service DHCPServer.*\bRisk: .*RecoverWait",
+            part,
+            re.DOTALL,
+        )
+
+
+def test_how_soon_a_logged_change_shows_is_two_collections_of_the_log() -> None:
+    text = (RUNBOOKS / "DhcpFailoverConfigurationDrift.md").read_text()
+    told = re.findall(r"usually within (\d+) min", text)
+    assert len(told) == 2, "when it shows, and when it ends"
+    assert {60.0 * int(minutes) for minutes in told} == {2 * Intervals().pools_seconds}
 
 
 def test_promtool_accepts_every_query_of_the_runbooks(promtool: str, tmp_path: Path) -> None:
