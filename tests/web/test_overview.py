@@ -317,6 +317,7 @@ def test_a_partner_that_serves_while_it_is_taken_for_dead_is_critical(
     view = in_state(left, right)
     found = [(p.severity, p.detail) for p in view.problems if p.meaning == advice.PARTNER_SERVES.meaning]
     assert found == ([("critical", f"{left} and {right}")] if told else [])
+    assert (view.problems[0].meaning == advice.PARTNER_SERVES.meaning) is told
 
 
 def test_only_a_fresh_answer_of_the_partner_shows_that_it_serves() -> None:

@@ -1,12 +1,14 @@
 """The status page's HTML and the JSON API, without a browser."""
 
 import time
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
 from dhcp_failover_exporter.errors import SuspendedError
+from dhcp_failover_exporter.failover import ClockOffset
 from dhcp_failover_exporter.web.page import report
 
 HOSTILE = "<script>alert(1)</script> \u202e\"quoted\" & 'ticks' ".ljust(126, "n")
@@ -288,6 +290,8 @@ def test_answers_that_are_no_longer_fresh_are_remembered_and_not_shown(site: Any
     server, entry = site.engine.settings.server(left.name), site.engine.entries()[left.name]
     now = time.monotonic()
     assert "relationships" in report(server, entry, 0.0, now).sections
-    late = report(server, entry, 0.0, now + 10_000)
-    assert (late.up, late.reason, dict(late.sections)) == (False, "timeout", {})
+    told = replace(entry, clock=ClockOffset(40.0, 0.1))
+    assert report(server, told, 0.0, now).clock == told.clock
+    late = report(server, told, 0.0, now + 10_000)
+    assert (late.up, late.reason, dict(late.sections), late.clock) == (False, "timeout", {}, None)
     assert [relationship.name for relationship in late.remembered] == ["lab-failover"]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
@@ -231,6 +232,26 @@ def test_every_situation_fits_light_dark_and_phone_without_a_serious_fault(
         viewer.shot(f"{name}-{look}", full=name != "200-pairs")
         assert fits(viewer), look
         assert viewer.serious_faults() == [], look
+
+
+def test_a_refused_configuration_and_a_missed_poll_are_sound_too(site: Any, view: Any) -> None:
+    site.interval = "5s"  # a missed poll comes soon, and what was told before stays fresh for 17 s
+    left, _ = site.pair(states=("PartnerDown", "PartnerDown"))
+    page = view().page
+    left.fault = UnreachableError("no connection: No route to host")
+    expect(page.get_by_text("last poll failed: unreachable")).to_be_visible(timeout=15_000)
+    expect(page.locator("#refused")).to_have_count(0)
+    site.write(servers=[{"name": "a" * 63, "port": "x"}])
+    httpx.post(f"{page.url}-/reload")
+    for look, options in (("light", {}), ("dark", {"color_scheme": "dark"}), ("phone", {"viewport": PHONE})):
+        viewer = view(**options)
+        expect(viewer.page.locator("#refused")).to_contain_text("old configuration")
+        viewer.shot(f"refused-{look}")
+        assert fits(viewer), look
+        assert viewer.serious_faults() == [], look
+    site.write()
+    httpx.post(f"{page.url}-/reload")
+    expect(page.locator("#refused")).to_have_count(0, timeout=10_000)
 
 
 def test_relationship_page_is_sound_too(site: Any, view: Any) -> None:

@@ -20,16 +20,15 @@ def differing(left: str, right: str) -> Sequence[Labels]:
 
     Series of one side alone say nothing: the other scheme, another relationship, or not collected yet.
     """
-    ours, theirs = _without_server(left), _without_server(right)
-    if not ours or not theirs:
-        return ()
+    ours, theirs = _lines_of_any_server(left), _lines_of_any_server(right)
     values = _values(theirs - ours)
     return [dict(labels) for labels in _values(ours - theirs) if labels in values]
 
 
-def _without_server(text: str) -> AbstractSet[str]:
-    """Its lines as they would be of any server; most are equal then, and need not be parsed."""
-    return {_SERVER.sub("{", line, count=1) for line in text.split("\n") if line}
+def _lines_of_any_server(text: str) -> AbstractSet[str]:
+    """Most are equal to the partner's then, and need not be parsed."""
+    own = _SERVER.search(text)
+    return set(text.replace(own[0], "{").split("\n")) if own else set()
 
 
 def _values(lines: AbstractSet[str]) -> Mapping[frozenset[tuple[str, str]], float]:

@@ -152,8 +152,8 @@ def relationship_problems(case: Case) -> tuple[Problem, ...]:
     """Worst first, causes before consequences, each once."""
     found = (
         *_closed_ways(case),
-        *_of_sides(case),
         *_of_states(case),
+        *_of_sides(case),
         *_of_settings(case),
         *_of_addresses(case),
         *_of_clocks(case),
