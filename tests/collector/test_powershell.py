@@ -141,6 +141,12 @@ def positional_arguments(source: str) -> list[str]:
     ]
 
 
+def loops_written_twice(source: str) -> list[str]:
+    """What is done to each item at several places belongs into a part of its own."""
+    loops = [text(node) for node in nodes(tree(source), "foreach_statement")]
+    return [loop for loop in dict.fromkeys(loops) if loops.count(loop) > 1]
+
+
 DOCUMENTED: dict[str, set[str]] = {
     "Get-DhcpServerv4Failover": set(),
     "Get-DhcpServerv4Scope": {"-ScopeId"},
@@ -193,6 +199,7 @@ RULES: list[tuple[Rule, str]] = [
     (closed_section_list, "param([ValidateSet('server')] $Section)"),
     (unapproved_verbs, "function Fetch-Scope { }"),
     (positional_arguments, "Get-Thing 'DHCPServer' -ErrorAction Stop"),
+    (loops_written_twice, "$x = foreach ($y in $z) { $y }\n$w = @(foreach ($y in $z) { $y })"),
 ]
 
 

@@ -248,6 +248,21 @@ def test_both_name_the_same_items() -> None:
     assert len(script) > 5
 
 
+def test_both_turn_the_failures_of_scopes_into_errors_in_one_part() -> None:
+    script = {name for name, part in FUNCTIONS.items() if "Get-ScopeFailure -Record" in text(part)}
+    twin = {
+        name
+        for name, part in inspect.getmembers(collector._Run, inspect.isfunction)
+        if "_scope_failures" in part.__code__.co_names
+    }
+    assert script - {collector.COMMAND} == {
+        "Get-ScopeSection",
+        "Get-StatisticSection",
+        "Get-ConfigurationSection",
+    }
+    assert twin == {"scope_section", "statistic_section", "configuration_section"}
+
+
 def test_both_read_the_same_changes() -> None:
     query = text(FUNCTIONS["Get-ConfigurationChange"])
     ranges = re.findall(r"\(EventID>=(\d+) and EventID<=(\d+)\)", query)
@@ -337,6 +352,31 @@ def test_scope_that_vanished_is_missing_and_said(pair: Pair) -> None:
         ("10.16.0.0", "DHCP 20005")
     ]
     assert ask(pair.primary, "scopes", ScopeId=["10.16.0.0"])[0]["data"] == []
+
+
+ABOUT_SCOPES = ["scopes", "statistics", "configuration"]
+
+
+@pytest.mark.parametrize("section", ABOUT_SCOPES)
+def test_a_scope_of_several_that_is_gone_is_said_by_every_section(section: str, pair: Pair) -> None:
+    answer = ask(pair.primary, section, ScopeId=["10.99.0.0", "10.16.1.0"])[0]
+    assert [error["item"] for error in answer["errors"]] == ["10.99.0.0"]
+    assert [it["ScopeId"] for it in answer["data"] if "ScopeId" in it] == ["10.16.1.0"]
+
+
+@pytest.mark.parametrize("section", ABOUT_SCOPES)
+def test_a_slice_of_which_every_scope_is_gone_is_empty_and_no_failure(section: str, pair: Pair) -> None:
+    answer = ask(pair.primary, section, ScopeId=["10.99.0.0", "10.99.1.0"])[0]
+    assert [error["item"] for error in answer["errors"]] == ["10.99.0.0", "10.99.1.0"]
+    assert not [it for it in answer["data"] if "ScopeId" in it]
+
+
+@pytest.mark.parametrize("section", ABOUT_SCOPES)
+def test_a_section_of_which_nothing_could_be_read_fails(section: str, pair: Pair) -> None:
+    refused = frozenset({"Get-DhcpServerv4Scope", "Get-DhcpServerv4ScopeStatistics"})
+    pair.primary.grant("LAB\\svc", Rights(denied=refused))
+    answer = ask(pair.primary, section)[0]
+    assert answer["error"]["category"] == "PermissionDenied"
 
 
 @pytest.mark.parametrize(("outside", "expected"), [("null", None), ("zero", 0), ("error", None)])

@@ -168,12 +168,15 @@ function Get-DhcpFailoverSnapshot {
         return $Code -contains ("$($ErrorRecord.FullyQualifiedErrorId)" -split ',')[0]
     }
 
-    function Assert-SomethingRead {
+    function Get-ScopeFailure {
+        # What "errors" says beside these records; throws where nothing could be read.
         param($Record, $Failure)
-        if (@($Record).Count -gt 0) { return }
+        $nothingRead = @($Record).Count -eq 0
         foreach ($errorRecord in $Failure) {
             # A slice of which every scope was deleted meanwhile (20005) is read: it is empty.
-            if (-not (Test-FailureCode -ErrorRecord $errorRecord -Code 'DHCP 20005')) { throw $errorRecord }
+            $vanished = Test-FailureCode -ErrorRecord $errorRecord -Code 'DHCP 20005'
+            if ($nothingRead -and -not $vanished) { throw $errorRecord }
+            ConvertTo-ScopeFailure -ErrorRecord $errorRecord
         }
     }
 
@@ -323,7 +326,7 @@ function Get-DhcpFailoverSnapshot {
     function Get-ScopeSection {
         param($Restriction)
         $scopes = @(DhcpServer\Get-DhcpServerv4Scope @Restriction -ErrorAction SilentlyContinue -ErrorVariable failures)
-        Assert-SomethingRead -Record $scopes -Failure $failures
+        $errors = @(Get-ScopeFailure -Record $scopes -Failure $failures)
         $data = foreach ($scope in $scopes) {
             [ordered] @{
                 ScopeId        = ConvertTo-Text -Value $scope.ScopeId
@@ -336,8 +339,7 @@ function Get-DhcpFailoverSnapshot {
                 EndRange       = ConvertTo-Text -Value $scope.EndRange
             }
         }
-        $errors = foreach ($failure in $failures) { ConvertTo-ScopeFailure -ErrorRecord $failure }
-        return @{ data = @($data); errors = @($errors) }
+        return @{ data = @($data); errors = $errors }
     }
 
     function Get-StatisticSection {
@@ -359,7 +361,7 @@ function Get-DhcpFailoverSnapshot {
                 })
             if ($failures.Count -eq 0) { $failures = @($plainFailures) }
         }
-        Assert-SomethingRead -Record $statistics -Failure $failures
+        $errors = @(Get-ScopeFailure -Record $statistics -Failure $failures)
         $data = foreach ($statistic in $statistics) {
             [ordered] @{
                 ScopeId                       = ConvertTo-Text -Value $statistic.ScopeId
@@ -374,8 +376,7 @@ function Get-DhcpFailoverSnapshot {
                 AddressesInUseOnPartnerServer = $statistic.AddressesInUseOnPartnerServer
             }
         }
-        $errors = foreach ($failure in $failures) { ConvertTo-ScopeFailure -ErrorRecord $failure }
-        return @{ data = @($data); errors = @($errors) }
+        return @{ data = @($data); errors = $errors }
     }
 
     function Find-PerformanceCounter {
@@ -797,8 +798,7 @@ function Get-DhcpFailoverSnapshot {
         if ($ScopeId.Count -eq 0) { return @{ data = $data; errors = $errors } }
         $scopes = @(DhcpServer\Get-DhcpServerv4Scope -ScopeId $ScopeId `
                 -ErrorAction SilentlyContinue -ErrorVariable failures)
-        Assert-SomethingRead -Record $scopes -Failure $failures
-        $errors += @(foreach ($failure in $failures) { ConvertTo-ScopeFailure -ErrorRecord $failure })
+        $errors += @(Get-ScopeFailure -Record $scopes -Failure $failures)
         # Read as a whole or not at all: what is missing would look like drift.
         $exclusions = @{}
         $existing = @(foreach ($scope in $scopes) { "$($scope.ScopeId)" })

@@ -163,10 +163,15 @@ def _has_code(error: CmdletError, *codes: str) -> bool:
     return error.fully_qualified_error_id.split(",")[0] in codes
 
 
-def _assert_something_read(records: Sequence[Record], failures: Sequence[CmdletError]) -> None:
+def _scope_failures(records: Sequence[Record], failures: Sequence[CmdletError]) -> list[Record]:
+    nothing_read = not records
+    errors = []
     for error in failures:
-        if not records and not _has_code(error, "DHCP 20005"):
+        vanished = _has_code(error, "DHCP 20005")
+        if nothing_read and not vanished:
             raise error
+        errors.append(_scope_failure(error))
+    return errors
 
 
 # Records of single objects
@@ -383,7 +388,7 @@ class _Run:
 
     def scope_section(self) -> Content:
         scopes, failures = self.quiet(self.cmdlets.get_dhcp_server_v4_scope(self.scope_ids))
-        _assert_something_read(scopes, failures)
+        errors = _scope_failures(scopes, failures)
         data = [
             {
                 "ScopeId": text_or_none(scope["ScopeId"]),
@@ -397,7 +402,7 @@ class _Run:
             }
             for scope in scopes
         ]
-        return {"data": data, "errors": [_scope_failure(failure) for failure in failures]}
+        return {"data": data, "errors": errors}
 
     def statistic_section(self) -> Content:
         statistics, failures = self.quiet(
@@ -412,7 +417,7 @@ class _Run:
             )
             statistics += [statistic for statistic in plain if statistic["ScopeId"] not in known]
             failures = failures or plain_failures
-        _assert_something_read(statistics, failures)
+        errors = _scope_failures(statistics, failures)
         data = [
             {
                 "ScopeId": text_or_none(statistic["ScopeId"]),
@@ -428,7 +433,7 @@ class _Run:
             }
             for statistic in statistics
         ]
-        return {"data": data, "errors": [_scope_failure(failure) for failure in failures]}
+        return {"data": data, "errors": errors}
 
     def counter_section(self) -> Content:
         errors: list[Record] = []
@@ -679,8 +684,7 @@ class _Run:
         if not scope_ids:
             return {"data": data, "errors": errors}
         scopes, failures = self.quiet(self.cmdlets.get_dhcp_server_v4_scope(scope_ids))
-        _assert_something_read(scopes, failures)
-        errors += [_scope_failure(failure) for failure in failures]
+        errors += _scope_failures(scopes, failures)
         exclusions: dict[str, list[Record]] = {}
         existing = [str(scope["ScopeId"]) for scope in scopes]
         try:
