@@ -32,6 +32,7 @@ DOCUMENTED: Mapping[str, set[str]] = {
     "Microsoft.PowerShell.Management\\Restart-Service": {"-Name"},
     "Microsoft.PowerShell.Management\\Test-Path": {"-Path"},
     "Microsoft.PowerShell.Utility\\Unblock-File": {"-Path"},
+    "Microsoft.PowerShell.Utility\\Write-Warning": {"-Message"},
     "Microsoft.WSMan.Management\\Get-WSManInstance": {"-ResourceURI", "-SelectorSet"},
     "Microsoft.WSMan.Management\\New-WSManInstance": {"-ResourceURI", "-SelectorSet", "-ValueSet"},
     "Microsoft.WSMan.Management\\Set-WSManInstance": {"-ResourceURI", "-SelectorSet", "-ValueSet"},
@@ -90,6 +91,27 @@ def test_every_change_asks_first() -> None:
     changing = re.compile(r"\\(Add|New|Set|Remove|Restart|Copy|Unblock|Register|Unregister)-")
     parts = re.split(r"^function ", INSTALL, flags=re.MULTILINE)[1:]
     assert [part.split()[0] for part in parts if changing.search(part) and "ShouldProcess" not in part] == []
+
+
+def body(function: str) -> str:
+    found = re.search(rf"^function {function} {{.*?^}}", INSTALL, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found[0]
+
+
+def test_no_end_of_the_script_is_silent_about_the_test() -> None:
+    """An account left out, or one that Windows cannot look up, is told: only a dry run says nothing."""
+    silent = re.findall(r"^ *if \((.*)\) { return }$", body("Test-Endpoint"), re.MULTILINE)
+    assert silent == ["$WhatIfPreference"]
+    assert "$Account -eq ''" in body("Test-Endpoint")
+    assert body("Test-Endpoint").count("Write-Warning") == body("Get-Visible").count("Write-Warning") == 1
+
+
+def test_the_dhcp_groups_are_looked_for_on_a_domain_controller_too() -> None:
+    assert "-not (Test-DhcpGroup)" in body("Add-DhcpGroup")
+    assert "$isDomainController" not in body("Add-DhcpGroup")
+    assert "Get-LocalGroup" in body("Test-DhcpGroup")
+    assert "NTAccount] 'DHCP Users')" in body("Test-DhcpGroup")
 
 
 @pytest.mark.parametrize("name", DATA)

@@ -15,7 +15,9 @@ Whose rights the function has. Try Users first: it can only read. Some builds re
 VirtualAccount on a member server or in a workgroup, and ManagedAccount on a domain controller.
 
 .PARAMETER Account
-The monitoring account, to be put into a group of this server. Leave it out where the group is the domain's.
+The monitoring account, as DOMAIN\name, or as a name alone where it is this server's. Always give it: the script
+ends with a test of what this account will see. It is put into the group where that is this server's; into a
+group of the domain you put it before (Add-ADGroupMember).
 
 .PARAMETER ExporterAddress
 Addresses that may connect to WinRM. Without it the firewall is left alone.
@@ -24,7 +26,7 @@ Addresses that may connect to WinRM. Without it the firewall is left alone.
 Makes an HTTPS listener with this certificate of the machine's store. Without it WinRM is as it was.
 
 .EXAMPLE
-.\Install-<<endpoint>>.ps1 -ExporterAddress 10.0.0.5 -WhatIf
+.\Install-<<endpoint>>.ps1 -Account 'LAB\svc-dhcp-monitor' -ExporterAddress 10.0.0.5 -WhatIf
 
 .EXAMPLE
 .\Install-<<endpoint>>.ps1 -RunAs VirtualAccount -Account svc-dhcp-monitor -ExporterAddress 10.0.0.5
@@ -55,13 +57,21 @@ function Assert-RunAs {
     }
 }
 
-function Add-DhcpGroup {
-    # DHCP Users and DHCP Administrators; the service knows them after a restart.
-    $known = $true
+function Test-DhcpGroup {
     if (-not $isDomainController) {
-        $known = $null -ne (Microsoft.PowerShell.LocalAccounts\Get-LocalGroup -Name 'DHCP Users' -ErrorAction SilentlyContinue)
+        return $null -ne (Microsoft.PowerShell.LocalAccounts\Get-LocalGroup -Name 'DHCP Users' -ErrorAction SilentlyContinue)
     }
-    if (-not $known -and $PSCmdlet.ShouldProcess('DHCP Users', 'Make the group and restart the service DHCPServer')) {
+    # There the groups are the domain's. Elsewhere this would find the domain's group where the server's is missing.
+    try {
+        $null = ([System.Security.Principal.NTAccount] 'DHCP Users').Translate([System.Security.Principal.SecurityIdentifier])
+        return $true
+    }
+    catch [System.Security.Principal.IdentityNotMappedException] { return $false }
+}
+
+function Add-DhcpGroup {
+    # DHCP Users and DHCP Administrators, as netsh dhcp add securitygroups does; the service knows them after a restart.
+    if (-not (Test-DhcpGroup) -and $PSCmdlet.ShouldProcess('DHCP Users', 'Make the group and restart the service DHCPServer')) {
         DhcpServer\Add-DhcpServerSecurityGroup -ErrorAction Stop
         Microsoft.PowerShell.Management\Restart-Service -Name 'DHCPServer' -ErrorAction Stop
     }
@@ -138,13 +148,33 @@ function Register-Endpoint {
     Microsoft.PowerShell.Management\Restart-Service -Name 'WinRM' -ErrorAction Stop
 }
 
-function Test-Endpoint {
+function Get-Visible {
     # Whoever registers the endpoint need not be of the group: so what it would show the account, without a logon.
-    if ($Account -eq '' -or $WhatIfPreference) { return }
-    $visible = @(Microsoft.PowerShell.Core\Get-PSSessionCapability -ConfigurationName $endpoint -Username $Account `
-            -ErrorAction Stop)
+    try {
+        $visible = @(Microsoft.PowerShell.Core\Get-PSSessionCapability -ConfigurationName $endpoint -Username $Account `
+                -ErrorAction Stop)
+        return , $visible # the comma keeps an empty list from becoming null, which means not known
+    }
+    catch {
+        # Windows asks the domain who somebody is, which knows no account of this server (not confirmed).
+        if ("$($_.FullyQualifiedErrorId)" -notlike 'CouldNotResolveUsername,*') { throw }
+        Microsoft.PowerShell.Utility\Write-Warning -Message "Windows cannot say what $Account would see: $_" `
+            -ErrorAction Continue
+    }
+}
+
+function Test-Endpoint {
+    if ($WhatIfPreference) { return }
+    if ($Account -eq '') {
+        $command = "Get-PSSessionCapability -ConfigurationName $endpoint -Username 'DOMAIN\name'"
+        Microsoft.PowerShell.Utility\Write-Warning -Message "Not tested, because -Account was left out. To test: $command" `
+            -ErrorAction Continue
+        return
+    }
+    $visible = Get-Visible
+    if ($null -eq $visible) { return 'Not tested here. Now run: dhcp-failover-exporter check' }
     if (@(foreach ($command in $visible) { $command.Name }) -notcontains '<<function>>') {
-        throw "$Account does not see <<function>> on $endpoint. Is it in the group $group?"
+        throw "$Account does not see <<function>> on $endpoint. Put it into $group and run this again."
     }
     "$Account sees <<function>> on $endpoint. Now run: dhcp-failover-exporter check"
 }
