@@ -191,3 +191,24 @@ def test_a_name_that_two_pairs_have(tmp_path: Path) -> None:
             "a2.lab.local",
             "b2.lab.local",
         ]
+
+
+@pytest.mark.parametrize("others", [0, 30])
+def test_a_relationship_without_scopes_has_server_options_to_compare(others: int) -> None:
+    """And nothing of another relationship of the same servers, whose scopes differ."""
+    pair = Pair.of()
+    stale = load_balance("stale", *pair.servers, [])
+    pair.relationships = [stale, load_balance("HQ", *pair.servers, scopes(others, "10.16.0.0/24"))]
+    if others:
+        pair.secondary.set_scope("10.16.0.0", name="Renamed")
+    with Lab([pair]) as lab:
+        code, output, _ = run(lab, "stale")
+        assert (code, output.splitlines()[-1]) == (0, "no difference")
+        assert "no scopes on either server" in output
+        pair.secondary.set_option(Option(15, ("elsewhere.local",), type="String"))
+        comparison = compared(lab, "stale")
+    assert (comparison.compared, comparison.scopes, comparison.not_compared) == (0, (), ())
+    assert [it.item for it in comparison.server_options] == ["15"]
+    assert comparison.exit_code == 1
+    read = pair.primary.calls["Get-DhcpServerv4Reservation"]
+    assert read == (2 if others else 0), "one scope at most, however many the other relationship has"

@@ -26,6 +26,8 @@ def _lines(comparison: Comparison) -> Iterator[str]:
         f"{comparison.relationship}: {first.server} ({first.link.server_type or 'side'}) and "
         f"{second.server} ({second.link.server_type or 'side'}), {comparison.compared} scopes compared"
     )
+    if not first.members | second.members:
+        yield "The relationship has no scopes on either server: it protects nothing."
     for gap in comparison.not_compared:
         yield f"NOT COMPARED  {gap}"
     for scope in comparison.scopes:

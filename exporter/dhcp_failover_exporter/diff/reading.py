@@ -51,42 +51,6 @@ def diff(settings: Settings, relationship: str, server: str | None = None) -> Co
     return compare(first, second)
 
 
-End = tuple[ServerSettings, Link]
-
-
-def _sides(links: Mapping[str, "Answered"], name: str, server: str | None) -> tuple[End, End]:
-    """The primary's end first. The failure of a server that cannot be asked is told only if it matters."""
-    ends = [
-        (answered.settings, link)
-        for answered in links.values()
-        for link in answered.links
-        if link.name.casefold() == name.casefold()
-    ]
-    if server is not None:
-        pairs = {link.pair for settings, link in ends if settings.name.casefold() == server.casefold()}
-        ends = [end for end in ends if end[1].pair in pairs]
-    if len({link.pair for _, link in ends}) > 1:
-        at = ", ".join(sorted(settings.name for settings, _ in ends))
-        raise DiffError(f"several pairs have a relationship '{name}': choose one with --server ({at})")
-    if len(ends) != 2:  # noqa: PLR2004 - two sides
-        raise DiffError(_one_sided(name, ends, links))
-    first, second = sorted(ends, key=lambda end: end[1].server_type != "primary")
-    return first, second
-
-
-def _one_sided(name: str, ends: Sequence[End], links: Mapping[str, "Answered"]) -> str:
-    failures = "".join(f"\n  {answered.failure}" for answered in links.values() if answered.failure)
-    if not ends:
-        known = sorted({link.name for answered in links.values() for link in answered.links})
-        return f"no server has a relationship '{name}'; known: {', '.join(known) or 'none'}{failures}"
-    settings, link = ends[0]
-    if not link.partner_configured:
-        return f"{settings.name}'s partner {link.partner} is not in the configuration: add it to servers:"
-    return (
-        f"only {settings.name} has the relationship '{name}', its partner {link.partner} does not{failures}"
-    )
-
-
 @dataclass(frozen=True)
 class Answered:
     """One server's relationships, or why they could not be read."""
@@ -94,6 +58,45 @@ class Answered:
     settings: ServerSettings
     links: tuple[Link, ...] = ()
     failure: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The server's name in the configuration."""
+        return self.settings.name
+
+
+End = tuple[Answered, Link]
+
+
+def _sides(links: Mapping[str, Answered], name: str, server: str | None) -> tuple[End, End]:
+    """The primary's end first. The failure of a server that cannot be asked is told only if it matters."""
+    ends = [
+        (answered, link)
+        for answered in links.values()
+        for link in answered.links
+        if link.name.casefold() == name.casefold()
+    ]
+    if server is not None:
+        pairs = {link.pair for answered, link in ends if answered.name.casefold() == server.casefold()}
+        ends = [end for end in ends if end[1].pair in pairs]
+    if len({link.pair for _, link in ends}) > 1:
+        at = ", ".join(sorted(answered.name for answered, _ in ends))
+        raise DiffError(f"several pairs have a relationship '{name}': choose one with --server ({at})")
+    if len(ends) != 2:  # noqa: PLR2004 - two sides
+        raise DiffError(_one_sided(name, ends, links))
+    first, second = sorted(ends, key=lambda end: end[1].server_type != "primary")
+    return first, second
+
+
+def _one_sided(name: str, ends: Sequence[End], links: Mapping[str, Answered]) -> str:
+    failures = "".join(f"\n  {answered.failure}" for answered in links.values() if answered.failure)
+    if not ends:
+        known = sorted({link.name for answered in links.values() for link in answered.links})
+        return f"no server has a relationship '{name}'; known: {', '.join(known) or 'none'}{failures}"
+    here, link = ends[0]
+    if not link.partner_configured:
+        return f"{here.name}'s partner {link.partner} is not in the configuration: add it to servers:"
+    return f"only {here.name} has the relationship '{name}', its partner {link.partner} does not{failures}"
 
 
 class _Reader:
@@ -109,10 +112,12 @@ class _Reader:
         with ThreadPoolExecutor(_SERVERS_AT_ONCE) as workers:
             return {it.settings.name: it for it in workers.map(self._answered, self._servers)}
 
-    def side(self, server: ServerSettings, link: Link, scopes: Sequence[str]) -> Side:
+    def side(self, answered: Answered, link: Link, scopes: Sequence[str]) -> Side:
         """The configuration of these scopes on one server."""
+        server = answered.settings
+        asked = scopes or _one_scope(answered)
         with closing(self._session(server)) as session:
-            section = merge(list(_slices(session, server, scopes)))
+            section = merge(list(_slices(session, server, asked))).without(set(asked) - set(scopes))
         if section.failure:
             raise DiffError(f"{server.name}: {section.failure.id or section.failure.message}")
         absent = {error.item for error in section.errors if error.code == ABSENT and error.item}
@@ -142,15 +147,27 @@ class _Reader:
         return PsrpSession(server, logon=lambda: gate.logon(server.credential, server.name))
 
 
+def _one_scope(answered: Answered) -> Sequence[str]:
+    """What to ask for on a server whose relationship has no scopes, to learn its server options.
+
+    Asked for none, the function reads the scopes of all relationships: there is nothing to read only if none
+    of them has any.
+    """
+    return [scope for link in answered.links for scope in link.relationship.scope_id][:1]
+
+
 def _ask(session: Session, server: ServerSettings, section: str, scopes: Sequence[str]) -> Section:
     answer = session.collect([section], scopes, timeout_seconds=server.timeout_seconds)
     return parse(answer.documents, [section])[section]
 
 
 def _slices(session: Session, server: ServerSettings, scopes: Sequence[str]) -> Iterator[Section]:
-    """As many scopes at once as hold the server no longer than a slice may, by what the last ones took."""
+    """As many scopes at once as hold the server no longer than a slice may, by what the last ones took.
+
+    Without scopes one slice all the same: the server options are in every one.
+    """
     count = _FIRST_SLICE
-    while scopes:
+    while True:
         asked, scopes = scopes[:count], scopes[count:]
         started = time.monotonic()
         try:
@@ -158,5 +175,7 @@ def _slices(session: Session, server: ServerSettings, scopes: Sequence[str]) -> 
         except PollError as error:
             raise DiffError(str(error)) from error
         yield section
+        if not scopes:
+            return
         seconds = max(section.elapsed_seconds, (time.monotonic() - started) / 2)
         count = min(scopes_in(SLICE_SECONDS, seconds / len(asked)), 4 * count)
