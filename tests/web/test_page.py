@@ -119,11 +119,13 @@ def test_a_relationship_that_is_gone_is_a_page_with_404(site: Any, client_of: An
     for query, status in (
         ("", 400),
         ("?pair=a|b", 400),
+        ("?name=x", 400),
         ("?pair=a|b&name=x", 404),
         ("?pair=dhcp01.lab.local|dhcp02.lab.local&name=<b>", 404),
     ):
         answer = client.get(f"/relationship{query}")
         assert answer.status_code == status
+        assert ("It was removed" in answer.text) is (status == 404)
         assert 'id="live"' in answer.text
         assert "<b>" not in answer.text
 

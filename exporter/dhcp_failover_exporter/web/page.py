@@ -16,6 +16,7 @@ The page decides nothing: it shows the views, and its script fetches the same HT
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -137,7 +138,8 @@ class Page:
             found = self._found(request)
         except _NotFoundError as error:
             name = request.query_params.get("name", "")
-            return self._html("missing.html", error.status, name=name, why=str(error))
+            gone = error.status == HTTPStatus.NOT_FOUND
+            return self._html("missing.html", error.status, name=name, why=str(error), gone=gone)
         return self._html("relationship.html", relationship=found)
 
     def _relationship(self, request: Request) -> Response:
