@@ -2,6 +2,7 @@
 
 import configparser
 import re
+import shlex
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Literal, get_args
@@ -12,7 +13,8 @@ import yaml
 from click.testing import CliRunner
 from isal import igzip
 
-from dhcp_failover_exporter import cli, config
+from collector import test_powershell as powershell
+from dhcp_failover_exporter import cli, config, jea
 from dhcp_failover_exporter.exposition import Publication, Published, fresh_seconds, join
 from dhcp_failover_exporter.exposition import blocks as blocks_of
 from dhcp_failover_exporter.failover import Naming, topology
@@ -61,12 +63,17 @@ def test_every_alert_is_told_with_its_severities() -> None:
     assert {name: set(filter(None, severities)) for name, *severities in told} == alerts
 
 
+def parsed(sample: str, folder: Path) -> config.Settings:
+    """With the files that the sample names, which are those of another machine."""
+    for name in re.findall(r"/etc/[\w./-]+", sample):
+        (folder / Path(name).name).touch()
+        sample = sample.replace(name, Path(name).name)
+    return config.parse(sample, folder)
+
+
 def test_the_sample_configuration_is_right(tmp_path: Path) -> None:
     (sample,) = blocks("yaml", "Configuration")
-    for name in ("/etc/dhcp-failover-exporter/password", "/etc/ssl/lab-ca.pem"):
-        (tmp_path / Path(name).name).touch()
-        sample = sample.replace(name, Path(name).name)
-    settings = config.parse(sample, tmp_path)
+    settings = parsed(sample, tmp_path)
     assert [server.address for server in settings.servers] == ["dhcp01.lab.local", "10.0.0.2"]
 
 
@@ -127,6 +134,89 @@ def test_the_unit_starts_what_the_install_section_installs() -> None:
     assert f"password_file: {source}\n" in section("Configuration")
     assert service["Service"]["ExecReload"] == "/bin/kill -HUP $MAINPID"
     assert service["Service"]["RestartPreventExitStatus"] == str(cli.WRONG_CONFIGURATION)
+
+
+PREPARE = "Prepare the DHCP servers"
+SCRIPT = "Install-DhcpFailoverExporter.ps1"
+
+
+def script_parameters() -> dict[str, set[str]]:
+    """Those of the installation script, each with the values that it may have where those are limited."""
+    source = jea.contents("Monitors")[SCRIPT].partition("\nparam(")[2].partition("\n)")[0]
+    found = re.findall(r"(?:ValidateSet\(([^)]*)\)\]\s*)?\[[\w\[\]]+\] \$(\w+)", source)
+    return {f"-{name}": set(re.findall(r"'(\w+)'", values)) for values, name in found}
+
+
+def script_calls() -> list[list[str]]:
+    """Arguments of each line that runs the script."""
+    lines = "".join(blocks("powershell", PREPARE)).splitlines()
+    return [shlex.split(line, posix=False)[1:] for line in lines if line.startswith(f".\\{SCRIPT}")]
+
+
+def test_every_logon_has_a_configuration_that_is_right(tmp_path: Path) -> None:
+    samples = [parsed(sample, tmp_path) for sample in blocks("yaml", PREPARE)]
+    servers = [server for settings in samples for server in settings.servers]
+    assert {server.configuration_name for server in servers} == {jea.ENDPOINT}
+    assert {(server.scheme, server.auth) for server in servers} == {
+        ("http", "kerberos"),
+        ("http", "ntlm"),
+        ("https", "kerberos"),
+        ("https", "certificate"),
+    }
+
+
+def test_what_needs_an_administrator_is_off_in_every_least_privilege_configuration(tmp_path: Path) -> None:
+    for sample in blocks("yaml", PREPARE):
+        assert all("firewall" not in server.sections for server in parsed(sample, tmp_path).servers)
+    assert {arguments[arguments.index("-RunAs") + 1] for arguments in script_calls()} == {
+        "Users",
+        "ManagedAccount",
+    }
+
+
+def test_the_files_are_those_that_jea_writes() -> None:
+    table = section(PREPARE).partition("| file |")[2].partition("\n\n")[0]
+    told = [cell.rstrip("\\") for cell in re.findall(r"^\| `([^`]+)`", table, re.MULTILINE)]
+    assert told == list(dict.fromkeys(name.partition("/")[0] for name in jea.contents("Monitors", "gmsa$")))
+
+
+def test_the_jea_commands_write_the_files(tmp_path: Path) -> None:
+    lines = re.findall(r"^dhcp-failover-exporter (jea .*?)(?: +#.*)?$", section(PREPARE), re.MULTILINE)
+    assert len(lines) == 2
+    for number, line in enumerate(lines):
+        arguments = shlex.split(line.replace("--output jea", f"--output {tmp_path / str(number)}"))
+        assert CliRunner().invoke(cli.main, arguments).exit_code == 0, line
+        assert (tmp_path / str(number) / SCRIPT).is_file()
+
+
+def test_the_powershell_is_powershell() -> None:
+    samples = blocks("powershell", PREPARE)
+    assert len(samples) >= 6
+    for sample in samples:
+        assert powershell.syntax_errors(sample) == [], sample
+        assert powershell.not_ascii(sample) == [], sample
+
+
+def test_the_script_has_the_parameters_that_it_is_given() -> None:
+    parameters = script_parameters()
+    assert set(parameters) == {"-RunAs", "-Account", "-ExporterAddress", "-CertificateThumbprint"}
+    assert len(script_calls()) == 4
+    for arguments in script_calls():
+        given = {argument for argument in arguments if argument.startswith("-")}
+        assert "-Account" in given  # or its test at the end would be left out
+        assert given <= set(parameters) | {"-WhatIf"}
+    named = set(re.findall(r"`(-[A-Z]\w+)[^`]*`", section(PREPARE)))
+    assert named <= set(parameters) | {"-WhatIf"}
+
+
+def test_whom_to_run_as_is_what_the_script_takes() -> None:
+    table = section(PREPARE).partition("| server | `-RunAs` |")[2].partition("\n\n")[0]
+    told = re.findall(r"^\| [^|]+ \| `(\w+)` \| `(\w+)` \|", table, re.MULTILINE)
+    assert [first for first, _ in told] == ["Users"] * 3
+    assert {name for row in told for name in row} == script_parameters()["-RunAs"]
+    assert script_parameters()["-RunAs"] == {
+        Path(name).stem for name in jea.contents("Monitors", "gmsa$") if name.endswith(".pssc")
+    }
 
 
 ScopeMetrics = Literal["all", "failover", "none"]
