@@ -206,32 +206,38 @@ def runbook_of_row(alert: str) -> Json:
     return link("Runbook", runbook(f"${{__data.fields.{alert}}}"), new_tab=True)
 
 
-def _dashboard_links() -> list[Json]:
-    others: Json = {
-        "title": "DHCP failover",
-        "type": "dashboards",
-        "tags": [TAG],
+def _to_dashboard(uid: str, title: str) -> Json:
+    """Explicit, not by tag: `includeVars` would hand on a choice that the other dashboard does not offer.
+
+    The dashboard about one pair has no All to show: it begins with its first pair.
+    """
+    return {
+        "title": title,
+        "type": "link",
+        "tags": [],
         "asDropdown": False,
-        "includeVars": True,
+        "includeVars": False,
         "keepTime": True,
         "targetBlank": False,
         "icon": "external link",
-        "tooltip": "The other dashboards about DHCP failover",
-        "url": "",
+        "tooltip": f"DHCP failover: {title.lower()}",
+        "url": f"/d/{uid}?${{datasource:queryparam}}&${{job:queryparam}}",
     }
-    runbooks = {
-        **others,
+
+
+def _dashboard_links(here: str) -> list[Json]:
+    titles = {FLEET: "Fleet", RELATIONSHIP: "Relationship", EXPORTER: "Exporter"}
+    others = [_to_dashboard(uid, title) for uid, title in titles.items() if uid != here]
+    runbooks: Json = {
+        **others[0],
         "title": "Runbooks",
-        "type": "link",
-        "tags": [],
-        "includeVars": False,
         "keepTime": False,
         "targetBlank": True,
         "icon": "doc",
         "tooltip": "What each alert means and what to do",
         "url": RUNBOOKS,
     }
-    return [others, runbooks]
+    return [*others, runbooks]
 
 
 # --- panels -----------------------------------------------------------------------------------------------
@@ -457,7 +463,7 @@ def dashboard(
         "refresh": "30s",
         "timepicker": {},
         "annotations": {"list": []},
-        "links": _dashboard_links(),
+        "links": _dashboard_links(uid),
         "templating": {"list": list(variables)},
         "panels": _laid_out(shelves),
     }

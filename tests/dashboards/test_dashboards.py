@@ -110,13 +110,48 @@ def test_links_lead_to_the_other_dashboards_and_to_the_runbooks(dashboard: Json,
         if "alert" in rule
     }
     bases = {url.removesuffix(f"{alert}.md") for alert, url in urls.items()}
-    by_type = {link["type"]: link for link in dashboard["links"]}
-    assert by_type["dashboards"]["tags"] == dashboard["tags"]
-    assert by_type["dashboards"]["includeVars"]
-    assert by_type["dashboards"]["keepTime"]
-    assert {by_type["link"]["url"]} == bases
+    *others, runbooks = dashboard["links"]
+    assert all(it["keepTime"] and it["type"] == "link" for it in others)
+    uids = {path.stem for path in (root / "dashboards").glob("*.json")}
+    assert {target for it in others for target in _targets_of(it["url"])} == uids - {dashboard["uid"]}
+    assert {runbooks["url"]} == bases
     named = {url for text in strings(dashboard) for url in re.findall(r"https://[^\s)]+\.md", text)}
     assert {url for url in named if "${" not in url} <= set(urls.values())
+
+
+def test_no_link_passes_all_to_a_dashboard_that_does_not_offer_it(dashboard: Json, root: Path) -> None:
+    """Grafana would take All for a value: every panel there would be empty."""
+    offers = {
+        path.stem: {
+            it["name"]: it.get("includeAll") for it in json.loads(path.read_text())["templating"]["list"]
+        }
+        for path in (root / "dashboards").glob("*.json")
+    }
+    own = offers[dashboard["uid"]]
+    for link in _links(dashboard):
+        assert not link.get("includeVars"), f"{link['title']}: hands on whatever is chosen"
+        passed = re.findall(r"\$\{(\w+):queryparam\}", link["url"])
+        assert set(passed) <= own.keys()
+        for target in _targets_of(link["url"]):
+            assert {"datasource", "job"} <= set(passed), link["url"]
+            assert set(passed) <= offers[target].keys(), f"{link['url']}: sets what {target} does not have"
+            assert not [it for it in passed if own[it] and not offers[target][it]], link["url"]
+
+
+def _links(value: object) -> Iterator[Json]:
+    """Of the dashboard, and of the cells of its tables."""
+    if isinstance(value, dict):
+        if "url" in value:
+            yield value
+        for item in value.values():
+            yield from _links(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _links(item)
+
+
+def _targets_of(url: str) -> list[str]:
+    return re.findall(r"^/d/([^?]+)", url)
 
 
 def test_links_in_tables_name_columns_and_dashboards_that_exist(dashboard: Json, root: Path) -> None:
@@ -125,7 +160,7 @@ def test_links_in_tables_name_columns_and_dashboards_that_exist(dashboard: Json,
         titles = {it["matcher"]["options"] for it in panel.get("fieldConfig", {}).get("overrides", ())}
         for text in strings(panel.get("fieldConfig", {}).get("overrides", [])):
             assert set(re.findall(r"\$\{__data\.fields\.(\w+)", text)) <= titles
-            assert set(re.findall(r"^/d/([^?]+)", text)) <= uids
+            assert set(_targets_of(text)) <= uids
 
 
 @pytest.mark.parametrize("name", ["datasource", "job", "server", "pair", "relationship"])
