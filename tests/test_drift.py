@@ -25,8 +25,10 @@ Whole = dict[str, Any]
 
 OCTETS: Final = st.binary(min_size=1, max_size=8).map(lambda octets: octets.hex())
 TEXTS: Final = st.one_of(st.text(min_size=1, max_size=12), st.sampled_from(["0xFile", "a/b", "/", "A", "a"]))
+OPERATORS: Final = ("eq", "ne")
 CLASSES: Final = st.one_of(
-    st.sampled_from(["a", "b", "a/b", "a/", "a%2fb"]), st.text("abc/- 01", min_size=1, max_size=4)
+    st.sampled_from(["a", "b", "a/b", "a/", "a%2fb", "straße", "strasse", "fi", "ﬁ", *OPERATORS]),
+    st.text("abc/- 01", min_size=1, max_size=4),
 )
 ADDRESSES: Final = st.ip_addresses(v=4).map(str)
 COUNTS: Final = st.integers(1, 2**32 - 1)
@@ -134,13 +136,17 @@ def said(part: str, value: Any) -> Any:
 
 
 def any_case(text: str, random_: random.Random) -> str:
-    return "".join(random_.choice([letter.lower(), letter.upper()]) for letter in text)
+    """Letter by letter, as Windows compares: a letter without a single capital keeps its form."""
+    return "".join(
+        random_.choice([letter, up if len(up := letter.upper()) == 1 else letter]) for letter in text
+    )
 
 
 def spelled_octets(octets: str, random_: random.Random) -> str:
     digits, wildcard = octets.rstrip("*"), "*" * octets.endswith("*")
     pairs = [digits[at : at + 2] for at in range(0, len(digits), 2)]
-    return any_case(random_.choice(["", "-", ":"]).join(pairs), random_) + wildcard
+    between = random_.choice(["", "-", ":"])
+    return any_case(between.join(pairs), random_) + random_.choice(["", between]) * bool(wildcard) + wildcard
 
 
 def spelled_value(value: str, random_: random.Random) -> str:
@@ -151,17 +157,18 @@ def spelled_value(value: str, random_: random.Random) -> str:
 def spelled_criteria(
     groups: Mapping[str, frozenset[str]], spelled: Callable[[str, random.Random], str], random_: random.Random
 ) -> list[str]:
-    """`EQ, a, b, NE, c` in any order, an operator once for all of its values or once more for some of them."""
+    """`EQ, a, b, NE, c` in any order, an operator once for all of its values or again before some of them.
+
+    A value that is called like an operator needs one before it.
+    """
     found: list[str] = []
     for operator in random_.sample(sorted(groups), len(groups)):
         values = random_.sample(sorted(groups[operator]), len(groups[operator]))
-        found += [any_case(operator, random_)]
-        for value in values:
-            found += [any_case(operator, random_)] if random_.random() < 0.2 else []
-            found += [spelled(value, random_)]
-    return [
-        word for at, word in enumerate(found) if found[at : at + 2].count(word) == 1 or word not in groups
-    ]
+        for number, value in enumerate(values):
+            if number == 0 or value in OPERATORS or random_.random() < 0.2:
+                found.append(any_case(operator, random_))
+            found.append(spelled(value, random_))
+    return found
 
 
 def spelled_field(field: str, value: Any, random_: random.Random) -> Any:
@@ -266,7 +273,14 @@ def test_every_change_of_one_field_shows(
     [
         ("options", {"OptionId": 67, "Value": ["0xFile"]}, {"OptionId": 67, "Value": ["0xfile"]}),
         ("options", {"OptionId": 6, "UserClass": "ab-cd"}, {"OptionId": 6, "UserClass": "abcd"}),
+        ("options", {"OptionId": 6, "UserClass": "straße"}, {"OptionId": 6, "UserClass": "strasse"}),
         ("policies", {"Name": "p", "Fqdn": {"eq": {"ab-cd"}}}, {"Name": "p", "Fqdn": {"eq": {"abcd"}}}),
+        ("policies", {"Name": "p", "UserClass": {"eq": {"ne"}}}, {"Name": "p"}),
+        (
+            "policies",
+            {"Name": "p", "UserClass": {"eq": {"ne", "x"}}},
+            {"Name": "p", "UserClass": {"ne": {"x"}}},
+        ),
         (
             "policies",
             {"Name": "p", "MacAddress": {"eq": {"ab"}}},
@@ -426,6 +440,10 @@ def test_a_difference_names_item_and_field() -> None:
 
 def test_parts_that_one_side_did_not_collect_are_not_compared() -> None:
     assert list(differences(configuration(), ScopeConfiguration("10.0.0.0", options=OPTIONS))) == []
+
+
+def test_what_is_no_text_costs_nothing_else() -> None:
+    assert list(normal_form("options", [{"OptionId": 6, "VendorClass": 7}])) == ["6/7"]
 
 
 def test_of_two_options_with_one_number_each_has_its_own_key() -> None:

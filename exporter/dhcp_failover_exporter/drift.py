@@ -41,7 +41,7 @@ _CLASSES: Final = {"VendorClass", "UserClass"}
 # Criteria of a policy that are names, which Windows compares without case (inferred); all others are octets.
 _NAMED_CRITERIA: Final = _CLASSES | {"Fqdn"}
 _OPERATORS: Final = {"eq", "ne"}
-_OCTETS: Final = re.compile(r"[0-9a-f]{2}([-:]?[0-9a-f]{2})*\*?", re.IGNORECASE)
+_OCTETS: Final = re.compile(r"[0-9a-f]{2}([-:]?[0-9a-f]{2})*([-:]?\*)?", re.IGNORECASE)
 _PREFIXED_OCTETS: Final = re.compile("0x[0-9a-f]+", re.IGNORECASE)
 
 
@@ -113,10 +113,15 @@ def _normal(part: str, field: str, value: object) -> Any:
 
 def _spelled(field: str, text: str) -> str:
     if field in _ENUMERATIONS | _CLASSES:
-        return text.casefold()
+        return _without_case(text)
     if field == "ClientId":
         return _octets(text)
     return text.lower() if field == "Value" and _PREFIXED_OCTETS.fullmatch(text) else text
+
+
+def _without_case(text: str) -> str:
+    """Letter by letter: casefold() would make one of two names that Windows tells apart (Straße, STRASSE)."""
+    return "".join(map(str.lower, text))
 
 
 def _octets(text: str) -> str:
@@ -126,26 +131,27 @@ def _octets(text: str) -> str:
 
 def _criteria(field: str, words: Sequence[object]) -> Sequence[Sequence[str]]:
     """`EQ, a, b, NE, c`: the values after one operator in any order, and the operators in any order."""
-    groups: dict[str, list[str]] = {}
-    operator = ""
-    for word in words:
-        criterion = _criterion(field, word)
-        if criterion in _OPERATORS:
-            operator = criterion
+    groups: dict[str, set[str]] = {}
+    operator, values = "", set[str]()
+    for word in (_criterion(field, it) for it in words):
+        # Right after an operator comes a value, whatever it is called.
+        if word in _OPERATORS and (values or not operator):
+            operator, values = word, set()
         else:
-            groups.setdefault(operator, []).append(criterion)
+            values.add(word)
+            groups.setdefault(operator, set()).add(word)
     return sorted([operator, *sorted(values)] for operator, values in groups.items())
 
 
 def _criterion(field: str, word: object) -> str:
     if not isinstance(word, str):
         return json.dumps(word, sort_keys=True)
-    return word.casefold() if field in _NAMED_CRITERIA else _octets(word).casefold()
+    return _without_case(word if field in _NAMED_CRITERIA else _octets(word))
 
 
 def _option_key(item: Item) -> str:
     """Number/vendor class/user class/policy, as short as it may be; a name's own slash is %2F."""
-    names = (item.get(field, "") for field in ("VendorClass", "UserClass", "PolicyName"))
+    names = (str(item.get(field, "")) for field in ("VendorClass", "UserClass", "PolicyName"))
     escaped = (name.replace("%", "%25").replace("/", "%2F") for name in names)
     return "/".join([str(item.get("OptionId")), *escaped]).rstrip("/")
 

@@ -216,7 +216,7 @@ def test_unauthorised_server_leases_nothing(make_pair: Callable[..., Pair], cloc
     assert pair.primary.counters["Acks"] == before
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     steps=st.lists(st.tuples(st.sampled_from("bun"), st.floats(0, 500)), max_size=8),
     percent=st.integers(0, 100),

@@ -342,7 +342,7 @@ def played(walk: Walk) -> Iterator[Pair]:
         yield pair
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(walk=WALKS)
 def test_random_faults_lead_along_legal_ways_and_statistics_add_up(walk: Walk) -> None:
     for pair in played(walk):
@@ -372,7 +372,7 @@ def ways(seen: list[States]) -> Iterator[tuple[str, str]]:
             last = state
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(walk=WALKS)
 @example(walk=RECOVERY)
 @example(walk=CONFLICT)
@@ -395,7 +395,7 @@ def couples_in_contact(relationship: Relationship) -> Iterator[tuple[frozenset[s
             yield frozenset(state.value for state in states if state), end - start
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(walk=WALKS)
 @example(walk=RECOVERY)
 @example(walk=CONFLICT)
@@ -421,7 +421,7 @@ def services(relationship: Relationship) -> Iterator[tuple[str | None, Counter[s
                 yield _value(state), server.counters - counted
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(walk=WALKS)
 def test_after_every_walk_a_repaired_pair_returns_to_normal(walk: Walk) -> None:
     clock = _Clock()
