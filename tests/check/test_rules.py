@@ -1,36 +1,14 @@
 """The table of rules itself, and what only figures decide."""
 
-from pathlib import Path
-
 import pytest
 
+from check.measured import measured
 from dhcp_failover_exporter import check
 from dhcp_failover_exporter.check import RULES, Measurement
 from dhcp_failover_exporter.check.finders import characters_per_day
 from dhcp_failover_exporter.check.measurement import Asked, Step
-from dhcp_failover_exporter.config import Credential, ServerSettings
-from dhcp_failover_exporter.failover import ClockOffset, Naming, topology
-from dhcp_failover_exporter.snapshot import FirewallRule, Relationship, Section, SectionError
-
-LAB = Credential(name="lab", username="svc", password_file=Path("/dev/null"))
-
-
-def server(name: str = "dhcp01") -> ServerSettings:
-    return ServerSettings(name=name, credential=LAB)
-
-
-def measured(
-    name: str = "dhcp01",
-    *sections: Section,
-    partner: str = "dhcp02",
-    server_type: str = "SecondaryServer",
-    **what: object,
-) -> Measurement:
-    relationship = Relationship("fo", partner, "Normal", ("10.0.0.0", "10.0.1.0"), server_type=server_type)
-    known = topology([relationship], Naming([server("dhcp01"), server("dhcp02")]), name)
-    asked = {section.name: Asked(section, 0.1, 1000) for section in sections}
-    fields: dict[str, object] = {"steps": (), "auth": "ntlm", "asked": asked, "topology": known, **what}
-    return Measurement(server(name), **fields)  # type: ignore[arg-type]  # as Measurement takes them
+from dhcp_failover_exporter.failover import ClockOffset
+from dhcp_failover_exporter.snapshot import FirewallRule, Section, SectionError
 
 
 def ids(*measurements: Measurement) -> list[tuple[str, str]]:

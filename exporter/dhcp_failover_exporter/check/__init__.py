@@ -4,6 +4,7 @@ measurement    what was measured                    pure
 measuring      the way to a server and its sections
 finders        what is wrong with it                pure
 rules          how bad that is, and the remedy      pure
+anonymity      which words a report may hold        pure
 presentation   table, JSON, anonymised report       pure
 """
 

@@ -1,10 +1,11 @@
 """What `check` says: a table for people, a document for machines, an anonymised one for us. Pure."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from dhcp_failover_exporter.check import anonymity
+from dhcp_failover_exporter.check.anonymity import FAILOVER_WORDS, LANGUAGE_MODES, SCOPE_STATES
 from dhcp_failover_exporter.check.finders import characters_per_day, logon_failed, troubles
 from dhcp_failover_exporter.check.measurement import Asked, Measurement, Step
 from dhcp_failover_exporter.check.rules import SEVERITIES, Finding
@@ -13,12 +14,6 @@ from dhcp_failover_exporter.snapshot import Relationship, Scope, ScopeStatistics
 Document = dict[str, Any]
 
 REPORT_VERSION: Final = 1
-# A FullyQualifiedErrorId: a code or an exception's class, then a cmdlet or its class. Anything else might
-# name somebody.
-_ERROR_ID: Final = re.compile(
-    r"([A-Za-z0-9_ ]{1,60}|System\.[A-Za-z.]{1,80})"
-    r"(,([A-Z][a-z]+-[A-Za-z0-9]+|Microsoft\.[A-Za-z0-9.]+Command))?"
-)
 
 
 def table(measurements: Sequence[Measurement], found: Sequence[Finding]) -> str:
@@ -145,9 +140,9 @@ def _anonymous(own: Measurement, number: int) -> Document:
     record = own.record("server", Server) or Server()
     return {
         "server": number,
-        "os_version": record.os_version,
-        "ps_version": record.ps_version,
-        "language_mode": record.language_mode,
+        "os_version": anonymity.version(record.os_version),
+        "ps_version": anonymity.version(record.ps_version),
+        "language_mode": anonymity.word(record.language_mode, LANGUAGE_MODES),
         "service_status_readable": record.service_status is not None,
         "jea": own.is_jea,
         "scheme": own.server.scheme,
@@ -158,7 +153,7 @@ def _anonymous(own: Measurement, number: int) -> Document:
                 "step": it.name,
                 "seconds": round(it.seconds, 3),
                 "failure": it.failure,
-                "error": _plain(it.error_id),
+                "error": anonymity.error_id(it.error_id),
             }
             for it in own.steps
         ],
@@ -166,38 +161,32 @@ def _anonymous(own: Measurement, number: int) -> Document:
             {**_section_document(asked), "errors": _counted(_errors(asked))} for asked in own.asked.values()
         ],
         "relationships": [_relationship(it) for it in own.records("relationships", Relationship)],
-        "scope_states": _words(scope.state for scope in own.records("scopes", Scope)),
+        "scope_states": _spelled(scope.state for scope in own.records("scopes", Scope)),
         "failover_fields_outside_failover": _outside(own),
     }
 
 
-def _plain(error_id: str | None) -> str | None:
-    if not error_id:
-        return None
-    return error_id if _ERROR_ID.fullmatch(error_id) else "(left out)"
-
-
 def _counted(errors: Sequence[SectionError]) -> list[Document]:
-    counts = Counter((_plain(error.id), _plain(error.category)) for error in errors)
+    counts = Counter((anonymity.error_id(error.id), anonymity.category(error.category)) for error in errors)
     return [{"error": id_, "category": category, "times": times} for (id_, category), times in counts.items()]
 
 
 def _relationship(it: Relationship) -> Document:
     """Point c: whether both partners tell the same load-balance share."""
     return {
-        "mode": _plain(it.mode),
-        "server_type": _plain(it.server_type),
-        "server_role": _plain(it.server_role),
-        "state": _plain(it.state),
+        "mode": anonymity.word(it.mode, FAILOVER_WORDS),
+        "server_type": anonymity.word(it.server_type, FAILOVER_WORDS),
+        "server_role": anonymity.word(it.server_role, FAILOVER_WORDS),
+        "state": anonymity.word(it.state, FAILOVER_WORDS),
         "load_balance_percent": it.load_balance_percent,
         "reserve_percent": it.reserve_percent,
         "scopes": len(it.scope_id),
     }
 
 
-def _words(values: Iterator[str | None]) -> Mapping[str, int]:
+def _spelled(states: Iterator[str | None]) -> Mapping[str, int]:
     """Point i: how a scope's state is spelled."""
-    return dict(Counter(_plain(value) or "null" for value in values))
+    return dict(Counter(anonymity.word(state, SCOPE_STATES) or "null" for state in states))
 
 
 def _outside(own: Measurement) -> Mapping[str, int]:
