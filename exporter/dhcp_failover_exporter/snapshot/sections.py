@@ -29,6 +29,8 @@ _REASON_BY_CODE: Final = {
     "DHCP 20121": "permission",
     # What Get-WinEvent says of a channel that the account may not read.
     "System.UnauthorizedAccessException": "permission",
+    # A performance class does not refuse who is no Performance Monitor User (inferred): it has no instance.
+    "NoInstance": "permission",
     "WIN32 1722": "dhcp",
     "WIN32 1753": "dhcp",
     "WIN32 1460": "timeout",
