@@ -42,6 +42,8 @@ from .queries import (
 
 # How many rows a person can read at night.
 MOST: Final = 20
+# Of a timeline, where each has two: lower rows cannot hold a state's name.
+MOST_IN_TIME: Final = 10
 
 PAIRS: Final = Pairs('pair=~"$pair"')
 # Alerts about a credential or an exporter have no pair and belong to every choice.
@@ -254,11 +256,11 @@ def _most_troubled() -> str:
     )
     seen = f"sum by (server, pair, relationship) ({away} or 0 * {normal})"
     watched = f"last_over_time({PAIRS.info()}[$__range] @ end())"
-    return f"topk({MOST}, {_by_relationship('max', seen)} and on (pair, relationship) {watched})"
+    return f"topk({MOST_IN_TIME}, {_by_relationship('max', seen)} and on (pair, relationship) {watched})"
 
 
 STATES_OVER_TIME = timeline(
-    f"States over time, the {MOST} least Normal",
+    f"States over time, the {MOST_IN_TIME} least Normal",
     "Each partner's state as that server sees it, two rows per relationship. A gap is a server that gave "
     f"no fresh answer. States shorter than a step hide: zoom in. {NEEDS_RULES}",
     history(
@@ -366,7 +368,7 @@ DASHBOARD = dashboard(
         Shelf(4, COUNTS),
         Shelf(12, [WORST_FIRST]),
         Shelf(1, [row("States")]),
-        Shelf(12, [STATES_OVER_TIME, FIRING], widths=(15, 9)),
+        Shelf(13, [STATES_OVER_TIME, FIRING], widths=(15, 9)),
         Shelf(1, [row("Why")]),
         Shelf(9, [POOLS, UNREACHABLE], widths=(14, 10)),
         Shelf(9, [CLOCKS, DRIFT], widths=(14, 10)),

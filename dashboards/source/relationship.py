@@ -26,6 +26,7 @@ from .grafana import (
     table,
     text,
     timeline,
+    without_value,
     words,
 )
 from .queries import (
@@ -86,7 +87,7 @@ STATES_NOW = stat(
 PORT = stat(
     "TCP 647, primary to secondary",
     "Whether the primary server can connect to the secondary: only that direction carries failover.",
-    number(PAIR.ports(), "{{server}} to {{partner}}"),
+    number(f"min by (server, partner) ({PAIR.ports()})", "{{server}} to {{partner}}"),
     look=Look(mappings=[CLOSED_OPEN], no_value="not known"),
 )
 CLOCK = stat(
@@ -222,21 +223,25 @@ def _parameters_of(server_type: str) -> str:
 
 
 def _differs(parameter: str, expr: str) -> str:
-    """0 or 1 by relationship, of both partners' values only.
+    """0 alike, 1 not, 2 set on one side, by relationship; nothing while only one partner gives news.
 
     Whether a secondary reads x or 100 - x as its share is not documented: both count as equal.
     """
     values = PAIR.joined(expr)
     largest, smallest = (f"{how} by (relationship) ({values})" for how in ("max", "min"))
     both = f"count by (relationship) ({values}) == 2"
+    one_side = f"count by (relationship) ({values}) == 1"
+    heard = f"count by (relationship) ({PAIR.links()}) == 2"
     shares = f" * (abs({largest} + {smallest} - 1) > bool 0.005)" if parameter == LOAD_BALANCE else ""
-    return f"(({largest} != bool {smallest}){shares} and on (relationship) {both})"
+    compared = f"(({largest} != bool {smallest}){shares} and on (relationship) {both})"
+    return f"({compared} or 2 * (({one_side}) and on (relationship) {heard}))"
 
 
 PARAMETERS_TABLE = table(
     "Parameters side by side",
     "What both partners must have alike, as Get-DhcpServerv4Failover says it on each. Empty: not set, or "
-    "not of this mode. A load balance of x and 100 - x counts as the same.",
+    "not of this mode. A load balance of x and 100 - x counts as the same. Of a partner that gives no "
+    "fresh answer nothing is known.",
     now(_parameters_of(PRIMARY)),
     now(_parameters_of(SECONDARY)),
     now(" or ".join(_named(parameter, _differs(parameter, expr)) for parameter, expr in PARAMETERS.items())),
@@ -249,7 +254,10 @@ PARAMETERS_TABLE = table(
             "Value #C",
             "Compared",
             Look(
-                mappings=[words({0: ("same", "green"), 1: ("differs", "orange")})], no_value="one side only"
+                mappings=[
+                    words({0: ("same", "green"), 1: ("differs", "orange"), 2: ("set on one side", "orange")}),
+                    without_value("partner silent", "semi-dark-purple"),
+                ]
             ),
             colored=True,
             width=120,
@@ -391,11 +399,9 @@ MESSAGES = lines(
 _EVENTS: Final = PAIR.joined(increase(of_relationship("events_total")), "event")
 EVENTS = lines(
     "Failover events",
-    "Events that the servers logged, by kind, per step; kinds that never came are left out.",
-    history(
-        f"sum by (relationship, event) ({_EVENTS}) > 0",
-        "{{relationship}}, {{event}}",
-    ),
+    "Events that the servers logged about the relationships chosen above, by kind, per step; kinds that "
+    "never came are left out.",
+    history(f"sum by (event) ({_EVENTS}) > 0", "{{event}}"),
     look=COUNT,
 )
 TRANSITIONS = lines(
@@ -457,7 +463,7 @@ DASHBOARD = dashboard(
     VARIABLES,
     [
         Shelf(7, [STATES_NOW, PORT, CLOCK, DRIFTED, FIRING], widths=(8, 3, 3, 3, 7)),
-        Shelf(6, [STATE_HISTORY]),
+        Shelf(7, [STATE_HISTORY]),
         Shelf(7, [IF_PARTNER_DIED]),
         Shelf(1, [row("Between the partners")]),
         Shelf(9, [PARAMETERS_TABLE, WHAT_TO_DO]),

@@ -12,8 +12,23 @@ POINTS: Final = 1_200
 EVERYTHING: Final = {"job": ".+", "server": ".+", "instance": ".+", "pair": ".+", "relationship": ".+"}
 
 
-# What a person can tell apart in a panel; a table scrolls.
-MOST_SERIES: Final = {"stat": 4, "timeseries": 20, "state-timeline": 40, "table": 500, "text": 0}
+# What a person can tell apart in the largest panel of a kind; a table scrolls.
+MOST_SERIES: Final = {"stat": 8, "timeseries": 20, "state-timeline": 20, "table": 500, "text": 0}
+# A unit of `gridPos` is 30 pixels and a gap of 8. Of a state timeline's height the title and the axis take their part;
+# lower rows than these cannot hold the state's name.
+UNIT_PIXELS, HEAD_PIXELS, ROW_PIXELS = 38, 78, 20
+# A number with the name below it, in units of width times height.
+STAT_AREA: Final = 7
+
+
+def room(panel: Mapping[str, Any]) -> int:
+    """How many series a person can tell apart in it."""
+    place, most = panel["gridPos"], MOST_SERIES[panel["type"]]
+    if panel["type"] == "state-timeline":
+        return min(most, (place["h"] * UNIT_PIXELS - HEAD_PIXELS) // ROW_PIXELS)
+    if panel["type"] == "stat":
+        return min(most, max(1, place["h"] * place["w"] // STAT_AREA))
+    return most
 
 
 def of_pair(pair: str, *relationships: str) -> Mapping[str, str]:
@@ -89,12 +104,24 @@ class Page:
         return query
 
 
+def shown(panel: Mapping[str, Any], answers: Mapping[str, int]) -> int:
+    """How many series a panel shows of so many per query: a table's queries are columns of the same rows."""
+    return (max if panel["type"] == "table" else sum)([*answers.values(), 0])
+
+
 def most_series(panel: Mapping[str, Any], pages: Iterable[Page]) -> Mapping[str, int]:
-    """How many series each query of the panel gave on the first page on which it gave any, 0 if on none."""
+    """How many series each query of the panel gave, 0 if none on any page.
+
+    Pages come latest first. The most of all pages of one moment: the latest that had any.
+    """
     found = {target["refId"]: 0 for target in panel.get("targets", ())}
+    moments: dict[str, float] = {}
     for page in pages:
-        open_ones = [target for target in panel.get("targets", ()) if not found[target["refId"]]]
-        if not open_ones:
+        targets = [it for it in panel.get("targets", ()) if moments.get(it["refId"], page.end) == page.end]
+        if not targets:
             break
-        found |= {answer.ref: len(answer.series) for answer in page.ask({**panel, "targets": open_ones})}
+        for answer in page.ask({**panel, "targets": targets}):
+            found[answer.ref] = max(found[answer.ref], len(answer.series))
+            if answer.series:
+                moments[answer.ref] = page.end
     return found

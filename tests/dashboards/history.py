@@ -19,7 +19,15 @@ from prometheus_client.openmetrics.exposition import generate_latest
 
 from dashboards.asking import of_pair
 from dhcp_failover_exporter.exposition import Block, Publication, Published, blocks
-from dhcp_failover_exporter.failover import ClockOffset, EventLog, History, Naming, Topology, topology
+from dhcp_failover_exporter.failover import (
+    EVENT_KINDS,
+    ClockOffset,
+    EventLog,
+    History,
+    Naming,
+    Topology,
+    topology,
+)
 from dhcp_failover_exporter.metrics import CATALOGUE, GROUPS, PollHealth, SectionHealth, View, samples
 from dhcp_failover_exporter.snapshot import (
     Counters,
@@ -57,7 +65,11 @@ INCIDENTS: Final = (
     "parameters differ",
     "credential refused",
     "relationship gone",
+    "four relationships",
 )
+# Both differ, so that a countdown of the one cannot pass for the other's.
+MCLT: Final = 3600
+SWITCH_INTERVAL: Final = 2700
 # As Prometheus itself cuts its blocks.
 BLOCK_SECONDS: Final = 2 * 3600
 
@@ -108,6 +120,10 @@ class Partner:
     def scope_ids(self) -> tuple[str, ...]:
         return tuple(f"10.{self.pair % 256}.{number}.0" for number in range(self.scopes))
 
+    @property
+    def relationships(self) -> tuple[str, ...]:
+        return relationships(self.pair)
+
     @functools.cached_property
     def naming(self) -> Naming:
         return Naming([Named(self.name, self.name), Named(self.partner, self.partner)])
@@ -136,10 +152,17 @@ def _name(pair: int, *, primary: bool) -> str:
     return f"dhcp{pair:03}{'a' if primary else 'b'}.lab.local"
 
 
+def relationships(pair: int) -> tuple[str, ...]:
+    """Their names."""
+    first = f"failover-{pair:03}"
+    several = INCIDENTS[pair : pair + 1] == ("four relationships",)
+    return (first, *(f"{first}-{number}" for number in (2, 3, 4) if several))
+
+
 def variables(pair: int) -> Mapping[str, str]:
     """Those of the dashboard about one pair."""
     names = (_name(pair, primary=primary) for primary in (True, False))
-    return of_pair("|".join(names), f"failover-{pair:03}")
+    return of_pair("|".join(names), *relationships(pair))
 
 
 def fleet(pairs: int, scopes: int) -> Sequence[Partner]:
@@ -153,13 +176,22 @@ def fleet(pairs: int, scopes: int) -> Sequence[Partner]:
 # --- records ----------------------------------------------------------------------------------------------
 
 
-def _relationship(it: Partner, passed: float) -> Relationship:
+def _relationships(it: Partner, passed: float) -> Sequence[Relationship]:
+    names = it.relationships
+    return [
+        _relationship(it, passed, name, it.scope_ids[number :: len(names)])
+        for number, name in enumerate(names)
+    ]
+
+
+def _relationship(it: Partner, passed: float, name: str, scopes: tuple[str, ...]) -> Relationship:
     standby = it.pair % 3 == 0
+    manual = it.incident == "parameters differ" and not it.primary
     return Relationship(
-        name=f"failover-{it.pair:03}",
+        name=name,
         partner_server=it.partner,
         state=it.state(passed),
-        scope_id=it.scope_ids,
+        scope_id=scopes,
         mode="HotStandby" if standby else "LoadBalance",
         server_role=("Active" if it.primary else "Standby") if standby else None,
         server_type="PrimaryServer" if it.primary else "SecondaryServer",
@@ -167,9 +199,9 @@ def _relationship(it: Partner, passed: float) -> Relationship:
         secondary_server_name=_name(it.pair, primary=False),
         load_balance_percent=None if standby else 50,
         reserve_percent=5 if standby else None,
-        max_client_lead_time=1800 if it.incident == "parameters differ" and it.primary else 3600,
-        state_switch_interval=3600,
-        auto_state_transition=True,
+        max_client_lead_time=1800 if it.incident == "parameters differ" and it.primary else MCLT,
+        state_switch_interval=None if manual else SWITCH_INTERVAL,
+        auto_state_transition=not manual,
         enable_auth=True,
     )
 
@@ -179,14 +211,19 @@ def _phase(passed: float) -> int:
     return int((passed + 7 * 3600) / 720)
 
 
-def _statistics(it: Partner, passed: float) -> Iterator[ScopeStatistics]:
+def statistics(it: Partner, passed: float) -> Iterator[ScopeStatistics]:
     for number, scope in enumerate(it.scope_ids):
         used = 60 + 2 * (number % 40) + _phase(passed) * (number % 3)
         free, dry = 250 - used, it.incident == "pool dry" and not it.primary and number == 0 and passed >= 0
-        ours = 0 if dry else free // 2
-        yield ScopeStatistics(
-            scope, free, used, 0, 4, used / 2.5, ours, free - ours, used // 2, used - used // 2
-        )
+        ours = 0 if dry else _share(it, free)
+        leased = _share(it, used)
+        yield ScopeStatistics(scope, free, used, 0, 4, used / 2.5, ours, free - ours, leased, used - leased)
+
+
+def _share(it: Partner, addresses: int) -> int:
+    """More for the primary, so that one partner's addresses cannot pass for the other's."""
+    primary = addresses * 3 // 5
+    return primary if it.primary else addresses - primary
 
 
 def _counters(it: Partner, at: float) -> Counters:
@@ -220,7 +257,11 @@ SETTING: Final = ServerSetting(is_domain_joined=True, is_authorized=True)
 def _view(it: Partner, passed: float, found: Topology) -> View:
     skew = 90.0 if it.incident == "clocks apart" and not it.primary and passed >= 0 else 0.02 * it.pair
     lost = max(0, int(passed / 300)) if it.state(passed) == "CommunicationInterrupted" else 0
-    events = EventLog(1, {(link.name, "link_down"): lost for link in found.links})
+    counts = {(link.name, "link_down"): lost for link in found.links}
+    if it.incident == "four relationships":
+        busy = max(0, int(passed / 300))
+        counts = {(link.name, event): busy for link in found.links for event in EVENT_KINDS}
+    events = EventLog(1, counts)
     return View(found, it.history, events, ClockOffset(skew, 0.05 + it.pair / 1000), True)
 
 
@@ -234,7 +275,7 @@ def _sections(
     yield "server", None, lambda: [Server(it.name, "10.0.20348", "5.1.20348", None, "Running", at)]
     yield "relationships", None, lambda: relationships
     yield "ports", (reachable, membership), lambda: [probe]
-    yield "statistics", (_phase(passed), passed >= 0, membership), lambda: _statistics(it, passed)
+    yield "statistics", (_phase(passed), passed >= 0, membership), lambda: statistics(it, passed)
     yield "counters", None, lambda: [_counters(it, at)]
     yield "events", None, list
     yield "scopes", membership, lambda: _scopes(it)
@@ -249,7 +290,7 @@ _RENDERED: dict[tuple[str, str], tuple[object, Sequence[Block]]] = {}
 
 def _published(it: Partner, at: float, passed: float, whole: bool) -> Iterator[Published]:
     gone = it.incident == "relationship gone" and not it.primary and passed >= 0
-    relationships = [] if gone else [_relationship(it, passed)]
+    relationships = [] if gone else _relationships(it, passed)
     found = topology(relationships, it.naming, it.name)
     it.history = it.history.observed(found, at)
     view = _view(it, passed, found)
