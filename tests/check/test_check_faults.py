@@ -9,9 +9,10 @@ from check.bench import PRIMARY, SECONDARY, Authority, Bench
 from dhcp_failover_exporter import check
 from dhcp_failover_exporter.check import Finding
 from dhcp_failover_exporter.config import Settings, Tls
-from dhcp_failover_exporter.simulator.windows import Category, CmdletError, Rights
+from dhcp_failover_exporter.simulator.windows import Category, CmdletError, Cost, Rights
 from dhcp_failover_exporter.simulator.windows.configuration import FAILOVER_RULES
 from dhcp_failover_exporter.simulator.wsman import Endpoint
+from dhcp_failover_exporter.snapshot import SECTIONS
 
 pytestmark = pytest.mark.wire
 
@@ -65,7 +66,7 @@ def test_no_right_for_one_cmdlet(bench: Bench) -> None:
 def test_quota(bench: Bench) -> None:
     bench.primary.break_("quota_reached")
     found = bench.check()
-    assert (PRIMARY, "quota") in to_do(found)
+    assert to_do(found) == [(PRIMARY, "quota")]
     assert "winrm enumerate shell" in remedy(found, "quota")
 
 
@@ -184,12 +185,58 @@ def test_not_authorized(bench: Bench) -> None:
     assert to_do(bench.check()) == [(PRIMARY, "not_authorized")]
 
 
-def test_policies_that_fill_the_disk(bench: Bench) -> None:
-    bench.primary.dhcp.powershell_policies.transcription = True
+@pytest.mark.parametrize("policy", ["transcription", "module_logging"])
+def test_policies_that_fill_the_disk(bench: Bench, policy: str) -> None:
+    setattr(bench.primary.dhcp.powershell_policies, policy, True)
     found = bench.check(intervals={"state": "1s"})
-    assert to_do(found) == [(PRIMARY, "transcription")]
-    assert check.document(bench.measurements, found)["servers"][0]["bytes_per_day"] > 50e6
-    assert "about 0 MB" not in found[0].text
+    assert to_do(found) == [(PRIMARY, policy)]
+    a_day = check.document(bench.measurements, found)["servers"][0]["bytes_per_day"]
+    assert a_day > 50e6
+    assert f"about {a_day / 1e6:.0f} MB a day" in found[0].text
+
+
+def test_a_name_that_does_not_resolve(bench: Bench) -> None:
+    settings = bench.settings()
+    lost = settings.servers[0].model_copy(update={"address": "nowhere.invalid"})
+    found = bench.check(settings.model_copy(update={"servers": (lost, settings.servers[1])}))
+    assert to_do(found) == [(PRIMARY, "name_unresolved")]
+    assert "The name nowhere.invalid does not resolve here" in found[0].text
+    assert "give the server an address: in the configuration" in found[0].remedy
+    assert [(step.name, step.failure) for step in bench.measurements[0].steps] == [("name", "unresolved")]
+
+
+def test_relationships_refused(bench: Bench) -> None:
+    denied = Rights(denied=frozenset({"Get-DhcpServerv4Failover"}))
+    bench.primary.dhcp.grant(bench.primary.account.username, denied)
+    found = bench.check()
+    assert to_do(found)[0] == (PRIMARY, "failover_refused")
+    assert {finding for _, finding in to_do(found)} == {"failover_refused", "right_missing"}
+    assert "Get-DhcpServerv4Failover is refused (WIN32 5,Get-DhcpServerv4Failover)" in found[0].text
+    assert "to the group DHCP Users and restart the service DHCPServer" in found[0].remedy
+
+
+def test_a_slow_server(bench: Bench) -> None:
+    bench.primary.dhcp.costs["Get-DhcpServerv4Failover"] = Cost(1.6)
+    bench.primary.dhcp.costs["Get-DhcpServerv4Reservation"] = Cost(0.06)
+    found = bench.check(timeout="3s", intervals={"audit": "1s"}, sections={"ports": False})
+    assert to_do(found) == [(PRIMARY, "slow"), (PRIMARY, "audit_slow")]
+
+
+def test_every_step_and_section_has_its_time(bench: Bench) -> None:
+    bench.primary.dhcp.costs["Get-DhcpServerSetting"] = Cost(0.3)
+    bench.check(hosts=[PRIMARY])
+    table = check.table(bench.measurements, [])
+    for told in (
+        check.document(bench.measurements, [])["servers"][0],
+        check.report(bench.measurements, "1.0")["servers"][0],
+    ):
+        steps = {it["step"]: it["seconds"] for it in told["steps"]}
+        assert steps["logon"] > 0
+        sections = {it["section"]: it for it in told["sections"]}
+        assert sections.keys() == set(SECTIONS)
+        assert [name for name, it in sections.items() if it["seconds"] <= 0] == []
+        assert 0.3 <= sections["settings"]["server_seconds"] <= sections["settings"]["seconds"] < 3
+        assert f"settings       {sections['settings']['seconds']:6.2f} s" in table
 
 
 # --- what leaves the house --------------------------------------------------------------------------------
@@ -204,6 +251,8 @@ def test_the_report_names_nobody(bench: Bench) -> None:
         assert secret not in text
     server = json.loads(text)["servers"][0]
     assert (server["language_mode"], server["memory_megabytes"]) == ("fulllanguage", 58.0)
+    identity = bench.primary.dhcp.identity
+    assert (server["os_version"], server["ps_version"]) == (identity.os_version, identity.ps_version)
     assert {section["section"] for section in server["sections"]} >= {"statistics", "configuration"}
 
 

@@ -247,7 +247,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "module_missing",
         "critical",
         unread("module"),
-        "{cmdlet} does not exist there ({error}).",
+        "Section {section} needs a cmdlet that does not exist there ({error}).",
         "Install the DHCP role's tools: Install-WindowsFeature RSAT-DHCP. On a JEA endpoint, "
         "ModulesToImport must name the module, since nothing is loaded by itself there.",
     ),
