@@ -1,5 +1,6 @@
 """The status page's HTML and the JSON API, without a browser."""
 
+import re
 import time
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -7,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from dhcp_failover_exporter.config import Credential, Intervals, ServerSettings
 from dhcp_failover_exporter.errors import SuspendedError
 from dhcp_failover_exporter.failover import ClockOffset
-from dhcp_failover_exporter.web.page import report
+from dhcp_failover_exporter.web.page import refresh_seconds, report
 
 HOSTILE = "<script>alert(1)</script> \u202e\"quoted\" & 'ticks' ".ljust(126, "n")
 
@@ -234,6 +236,39 @@ def _configuration(subnet: str, router: str) -> dict[str, Any]:
     options = [{"OptionId": 3, "Value": [router]}]
     empty: dict[str, Any] = {"Reservations": [], "Exclusions": [], "Policies": []}
     return {"ScopeId": subnet, "Scope": {"ScopeId": subnet, "Name": "office"}, "Options": options, **empty}
+
+
+def test_the_last_try_of_a_server_that_fails_is_told(site: Any, client_of: Any, unreachable: Any) -> None:
+    site.interval = "1h"
+    left, _ = site.pair()
+    left.fault = unreachable
+    before = time.time()
+    client = client_of(site)
+    failing, answering = client.get("/api/v1/servers").json()["servers"]
+    assert failing["server"] == left.name
+    assert before <= failing["polled"] <= time.time()
+    assert failing["answered"] is None
+    assert answering["polled"] == pytest.approx(answering["answered"], abs=0.5)
+    assert re.search(r"tried .* s ago, not answered yet", page(client).text)
+
+
+@pytest.mark.parametrize(
+    ("intervals", "seconds"),
+    [((15.0, 60.0), 5.0), ((60.0, 3.0), 3.0), ((0.2, 60.0), 1.0), ((), 5.0)],
+)
+def test_a_page_asks_as_often_as_news_can_come(intervals: tuple[float, ...], seconds: float) -> None:
+    servers = [
+        ServerSettings(name="d", credential=Credential(name="c"), intervals=Intervals(state_seconds=interval))
+        for interval in intervals
+    ]
+    assert refresh_seconds(servers) == seconds
+
+
+def test_a_page_says_how_often_it_will_ask(site: Any, client_of: Any) -> None:
+    site.interval = "3s"
+    site.pair()
+    (body,) = (attributes for tag, attributes in page(client_of(site)).tags if tag == "body")
+    assert body["data-refresh-seconds"] == "3.0"
 
 
 def test_drift_between_the_partners_is_told(site: Any, client_of: Any, eventually: Any) -> None:

@@ -105,13 +105,18 @@ def view(browser: Browser, site: Any, serve: Any, eventually: Any) -> Iterator[C
     assert wrong == []
 
 
-def test_a_changed_state_appears_by_itself(site: Any, view: Any) -> None:
+@pytest.mark.parametrize("interval", [1, 3])
+def test_a_changed_state_appears_by_itself_within_a_poll_and_a_refresh(
+    site: Any, view: Any, interval: int
+) -> None:
     left, right = site.pair()
+    site.interval = f"{interval}s"
     page = view().page
     expect(page.get_by_text("Normal", exact=True)).to_have_count(2)
     page.evaluate("window.loadedOnce = true")
     left.relationship["State"] = right.relationship["State"] = "CommunicationInterrupted"
-    expect(page.get_by_text("CommunicationInterrupted", exact=True)).to_have_count(2, timeout=10_000)
+    in_time = 1000 * (interval + min(interval, 5) + 1)
+    expect(page.get_by_text("CommunicationInterrupted", exact=True)).to_have_count(2, timeout=in_time)
     assert page.evaluate("window.loadedOnce"), "the page was not loaded again"
 
 

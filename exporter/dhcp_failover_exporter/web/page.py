@@ -14,7 +14,7 @@ epoch seconds.
 The page decides nothing: it shows the views, and its script fetches the same HTML again and patches it in.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
@@ -35,7 +35,9 @@ from dhcp_failover_exporter.web.overview import overview
 from dhcp_failover_exporter.web.reload import Reload
 from dhcp_failover_exporter.web.view import Overview, PairView, RelationshipView, Report
 
-REFRESH_SECONDS: Final = 5
+# The page asks as often as news can come, within these bounds.
+LEAST_REFRESH_SECONDS: Final = 1.0
+MOST_REFRESH_SECONDS: Final = 5.0
 _TEMPLATES: Final = Path(__file__).with_name("templates")
 
 
@@ -161,12 +163,18 @@ class Page:
     def _html(self, template: str, status: int = 200, **context: Any) -> Response:
         rendered = self._environment.get_template(template).render(
             version=__version__,
-            refresh_seconds=REFRESH_SECONDS,
+            refresh_seconds=refresh_seconds(self._engine.settings.servers),
             now=self._clock.now(),
             refused=self._reload.refused,
             **context,
         )
         return HTMLResponse(rendered, status)
+
+
+def refresh_seconds(servers: Iterable[ServerSettings]) -> float:
+    """How often a page asks again: with the quickest server's state polls, but neither all the time nor seldom."""
+    quickest = min((server.intervals.state_seconds for server in servers), default=MOST_REFRESH_SECONDS)
+    return min(max(quickest, LEAST_REFRESH_SECONDS), MOST_REFRESH_SECONDS)
 
 
 class _NotFoundError(Exception):
@@ -187,6 +195,7 @@ def report(server: ServerSettings, entry: Entry, now: float, forward: float) -> 
         up=up,
         reason=None if up else health.failure or ("timeout" if health.answered is not None else None),
         message=entry.message or "",
+        polled=entry.polled,
         answered=None if health.answered is None else now - (forward - health.answered),
         interval_seconds=server.intervals.state_seconds,
         sections=fresh,

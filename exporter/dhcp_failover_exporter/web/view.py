@@ -25,6 +25,8 @@ class Report:
         up: as the metric says it.
         reason: why the last state poll failed, one of errors.REASONS; None while up or not yet polled.
         message: the failure in words.
+        polled: when the last state poll that has ended began, answered or not; None before the first. With the
+            reason suspended it was held back before the logon.
         answered: when the last state poll that was answered began; None before the first.
         sections: the fresh answers, by section.
         incomplete: the sections that could not be read, or not wholly, and why: one of snapshot.REASONS.
@@ -41,6 +43,7 @@ class Report:
     up: bool
     reason: str | None = None
     message: str = ""
+    polled: float | None = None
     answered: float | None = None
     interval_seconds: float = 15.0
     sections: Mapping[str, Section] = field(default_factory=dict)
@@ -104,6 +107,7 @@ class Side:
     meaning: str
     since: float | None
     since_source: str | None
+    polled: float | None
     answered: float | None
     free: int | None
     port: Port | None
@@ -180,6 +184,7 @@ class ServerView:
     up: bool
     reason: str | None
     severity: Severity
+    polled: float | None
     answered: float | None
     interval_seconds: float
     relationships: int | None

@@ -4,7 +4,6 @@
 const live = document.getElementById("live");
 const contact = document.getElementById("contact");
 const filter = document.getElementById("filter");
-const refreshMilliseconds = 1000 * Number(document.body.dataset.refreshSeconds);
 const typingMilliseconds = 150;
 const patienceMilliseconds = 10_000;
 
@@ -23,7 +22,11 @@ async function refresh() {
   } catch {
     if (running === mine) told(false);
   }
-  if (running === mine) timer = setTimeout(refresh, refreshMilliseconds);
+  if (running === mine) later();
+}
+
+function later() {
+  timer = setTimeout(refresh, 1000 * Number(document.body.dataset.refreshSeconds));
 }
 
 async function fetched(signal) {
@@ -37,6 +40,7 @@ async function fetched(signal) {
 function show(page) {
   const focused = document.activeElement;
   document.title = page.title;
+  document.body.dataset.refreshSeconds = page.body.dataset.refreshSeconds; // a reload may have changed it
   patch(live, page.getElementById("live"));
   if (focused !== document.activeElement && focused?.isConnected) focused.focus({ preventScroll: true });
 }
@@ -105,4 +109,4 @@ document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") refresh();
   else clearTimeout(timer);
 });
-timer = setTimeout(refresh, refreshMilliseconds);
+later();
