@@ -23,11 +23,12 @@ STAT_AREA: Final = 7
 
 def room(panel: Mapping[str, Any]) -> int:
     """How many series a person can tell apart in it."""
-    place, most = panel["gridPos"], MOST_SERIES[panel["type"]]
+    width, height = int(panel["gridPos"]["w"]), int(panel["gridPos"]["h"])
+    most = MOST_SERIES[panel["type"]]
     if panel["type"] == "state-timeline":
-        return min(most, (place["h"] * UNIT_PIXELS - HEAD_PIXELS) // ROW_PIXELS)
+        return min(most, (height * UNIT_PIXELS - HEAD_PIXELS) // ROW_PIXELS)
     if panel["type"] == "stat":
-        return min(most, max(1, place["h"] * place["w"] // STAT_AREA))
+        return min(most, max(1, height * width // STAT_AREA))
     return most
 
 
