@@ -215,9 +215,9 @@ SAMPLES = lines(
 )
 CPU = lines(
     "CPU",
-    "Processor time of the exporter, in cores.",
+    "Processor time of the exporter; 100 % is one core.",
     history(f"max by (instance) ({rate(own('process_cpu_seconds_total'))})", "{{instance}}"),
-    look=Look("none", minimum=0, decimals=2),
+    look=Look("percentunit", minimum=0, decimals=0),
 )
 MEMORY = lines(
     "Memory",

@@ -25,8 +25,23 @@ VARIABLE_EXCEPTIONS: Mapping[tuple[str, str], str] = {
     ("dhcp-failover-exporter", "pair"): "nothing in it is about a pair",
     ("dhcp-failover-exporter", "relationship"): "nothing in it is about a relationship",
 }
-# Metrics that have neither job nor server; nor have those of recording rules, whose names have a colon.
-SELECTOR_EXCEPTIONS: Mapping[str, str] = {"ALERTS": "made by rules, which drop job and instance"}
+# A metric, or "variable of a dashboard": why its selectors do not take every choice of job and server. Recording rules'
+# series, whose names have a colon, have no job and are joined with what has.
+_FIRST = "the first choice: it offers the jobs themselves"
+_SERVERS = "offers the servers themselves: a choice would take away all others"
+_OF_THE_PAIR = "comes after the pair, whose servers it offers"
+SELECTOR_EXCEPTIONS: Mapping[str, str] = {
+    "ALERTS": "made by rules, which drop job and instance",
+    "job of dhcp-failover-fleet": _FIRST,
+    "job of dhcp-failover-relationship": _FIRST,
+    "job of dhcp-failover-exporter": _FIRST,
+    "server of dhcp-failover-fleet": _SERVERS,
+    "server of dhcp-failover-exporter": _SERVERS,
+    "instance of dhcp-failover-exporter": "offers the instances themselves: a choice would take away all others",
+    "pair of dhcp-failover-relationship": "stands before the server, which is one of the pair's",
+    "server of dhcp-failover-relationship": f"{_OF_THE_PAIR}: a choice would take away the other",
+    "relationship of dhcp-failover-relationship": "the pair's: one server alone does not narrow them",
+}
 # The expression of each record.
 RECORDED: Mapping[str, str] = {
     rule["record"]: rule["expr"]
@@ -46,6 +61,12 @@ NOT_OURS: Mapping[str, set[str]] = {
 TARGET_LABELS = {"job", "instance"}
 # Grafana's own identifiers that these dashboards may use.
 UNITS = {"none", "short", "s", "bytes", "ops", "percentunit", "bool_on_off"}
+# Panels, or columns of tables, whose numbers have neither a unit nor words, each with the reason.
+UNITLESS: Mapping[str, str] = {
+    "Oldest section, in its own intervals": "an age divided by an interval, as its title says",
+    "Parameters side by side: Primary": "each row has a unit of its own, which stands beside the parameter's name",
+    "Parameters side by side: Secondary": "each row has a unit of its own, which stands beside the parameter's name",
+}
 
 
 def panels(dashboard: Json) -> Iterator[Json]:
@@ -215,6 +236,11 @@ def test_panel_says_what_it_shows(panel: Json) -> None:
     assert panel["description"].endswith(".")
 
 
+def test_panel_asks_something(panel: Json) -> None:
+    assert bool(panel.get("targets")) == (panel["type"] != "text")
+    assert all(target["expr"].strip() for target in panel.get("targets", ()))
+
+
 def test_panel_asks_the_chosen_datasource(panel: Json) -> None:
     if panel["type"] == "text":
         return
@@ -224,18 +250,26 @@ def test_panel_asks_the_chosen_datasource(panel: Json) -> None:
 
 def test_panel_has_a_unit(panel: Json) -> None:
     """Of its values, or for a table, of each column that shows a value."""
-    if panel["type"] == "text":
-        return
-    looks = [panel["fieldConfig"]["defaults"]]
-    looks += [
-        {it["id"]: it["value"] for it in override["properties"]}
-        for override in panel["fieldConfig"]["overrides"]
-        if any(it["id"] == "unit" for it in override["properties"])
-    ]
-    for look in looks:
+    for column, look in _looks(panel):
         assert look["unit"] in UNITS
-        bare = look["unit"] == "none" and not look["mappings"] and panel["type"] in {"stat", "state-timeline"}
-        assert not bare, "a number without a unit needs words"
+        bare = look["unit"] == "none" and not look["mappings"]
+        place = f"{panel['title']}: {column}" if column else panel["title"]
+        assert bare == (place in UNITLESS), f"{place}: a number without a unit needs words"
+
+
+def _looks(panel: Json) -> Iterator[tuple[str | None, Json]]:
+    """(column, how its values look) of a table, where labels are their own words; else (None, how all of them look)."""
+    if panel["type"] == "table":
+        columns = panel["transformations"][-1]["options"]["renameByName"]
+        overrides = {it["matcher"]["options"]: it["properties"] for it in panel["fieldConfig"]["overrides"]}
+        for source, title in columns.items():
+            look = {it["id"]: it["value"] for it in overrides[title]}
+            if source.startswith("Value"):
+                yield title, look
+            else:
+                assert "unit" not in look, f"{title}: a label has no unit"
+    elif panel["type"] != "text":
+        yield None, panel["fieldConfig"]["defaults"]
 
 
 def test_columns_of_a_table_exist_in_its_queries(panel: Json) -> None:
@@ -292,17 +326,36 @@ def _value_mappings(value: object) -> Iterator[Json]:
 def test_selectors_take_the_chosen_job_and_servers(dashboard: Json) -> None:
     for where, query in queries(dashboard):
         assert not promql.unselected(query), where
-        for selector in promql.selectors(query):
-            if selector.metric in SELECTOR_EXCEPTIONS or where.startswith("variable"):
-                continue
-            matched = {(label, operator, value) for label, operator, value in selector.matchers}
-            if ":" in selector.metric:
-                assert {("relationship", "=~", "$relationship"), ("pair", "=~", "$pair")} <= matched, where
-                assert "on (server, pair, relationship)" in query or "on (pair, relationship)" in query, where
-                continue
-            assert ("job", "=~", "$job") in matched, f"{where}: {selector.metric}"
-            who = "server" if "server" in _labels_of(selector.metric) else "instance"
-            assert (who, "=~", f"${who}") in matched, f"{where}: {selector.metric}"
+        variable = where.startswith("variable ")
+        excepted = f"{where.removeprefix('variable ')} of {dashboard['uid']}" if variable else where
+        assert (excepted in SELECTOR_EXCEPTIONS) <= bool(_untaken(query)), f"{excepted}: not an exception"
+        if excepted not in SELECTOR_EXCEPTIONS:
+            assert not _untaken(query), f"{where}: {_untaken(query)}"
+
+
+def _untaken(query: str) -> list[str]:
+    """The metrics whose selectors leave out a choice that they could take."""
+    return [
+        it.metric
+        for it in promql.selectors(query)
+        if it.metric not in SELECTOR_EXCEPTIONS and not _takes_choices(it, query)
+    ]
+
+
+def _takes_choices(selector: promql.Selector, query: str) -> bool:
+    matched = {(label, operator, value) for label, operator, value in selector.matchers}
+    if ":" in selector.metric:
+        joined = "on (server, pair, relationship)" in query or "on (pair, relationship)" in query
+        return joined and {("relationship", "=~", "$relationship"), ("pair", "=~", "$pair")} <= matched
+    who = "server" if "server" in _labels_of(selector.metric) else "instance"
+    return {("job", "=~", "$job"), (who, "=~", f"${who}")} <= matched
+
+
+def test_selectors_of_variables_take_the_choices_above_them(dashboard: Json) -> None:
+    """Of what they are excepted from, they take the job."""
+    for where, query in queries(dashboard):
+        if where.startswith("variable ") and where != "variable job":
+            assert all(("job", "=~", "$job") in it.matchers for it in promql.selectors(query)), where
 
 
 def test_selectors_name_metrics_and_labels_of_the_catalogue(dashboard: Json) -> None:
@@ -409,6 +462,12 @@ def test_the_large_history_has_all_records_that_the_fleet_asks(root: Path) -> No
 def test_exceptions_are_needed_and_have_reasons(root: Path) -> None:
     uids = {path.stem for path in (root / "dashboards").glob("*.json")}
     assert {uid for uid, _ in VARIABLE_EXCEPTIONS} <= uids
-    assert all(len(reason) > 10 for reason in [*VARIABLE_EXCEPTIONS.values(), *SELECTOR_EXCEPTIONS.values()])
+    listed = (VARIABLE_EXCEPTIONS, SELECTOR_EXCEPTIONS, UNITLESS)
+    assert all(len(reason) > 10 for exceptions in listed for reason in exceptions.values())
+    named = {
+        f"{name} of {uid}" for uid in uids for name in ("job", "instance", "server", "pair", "relationship")
+    }
+    assert SELECTOR_EXCEPTIONS.keys() - named == {"ALERTS"}
     text = "".join((root / "dashboards" / f"{uid}.json").read_text() for uid in uids)
     assert all(metric in text for metric in NOT_OURS)
+    assert all(f'"{place.partition(":")[0]}"' in text for place in UNITLESS)
