@@ -300,6 +300,31 @@ class TestEventLog:
         again = cleared.read(Events(newest_record_id=2, events=(Event(1, 20254, ("b", "r")),)), self.TOPOLOGY)
         assert (again.watermark, again.counts) == (2, {("r", "link_up"): 4})
 
+    @pytest.mark.parametrize(
+        ("before", "now", "cleared"),
+        [
+            ((1, 50.0), (1, 90.0), True),
+            ((7, 50.0), (1, 90.0), True),
+            ((1, 50.0), (1, 50.0), False),
+            ((1, 50.0), (3, 60.0), False),
+        ],
+        ids=[
+            "its first record is another",
+            "it counts from one again",
+            "the same",
+            "the oldest were overwritten",
+        ],
+    )
+    def test_a_log_cleared_and_grown_past_the_watermark_is_told_by_its_oldest_record(
+        self, before: tuple[int, float], now: tuple[int, float], cleared: bool
+    ) -> None:
+        log = EventLog(8).read(Events(9, *before), self.TOPOLOGY)
+        assert log.read(Events(12, *now), self.TOPOLOGY).watermark == (0 if cleared else 12)
+
+    def test_a_collector_that_does_not_tell_the_oldest_time_clears_nothing(self) -> None:
+        log = EventLog(8).read(Events(9, 1), self.TOPOLOGY)
+        assert log.read(Events(12, 1), self.TOPOLOGY).watermark == 12
+
 
 class TestClock:
     def test_the_offset_and_its_bound(self) -> None:

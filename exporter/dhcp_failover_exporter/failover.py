@@ -369,17 +369,22 @@ class EventLog:
 
     `watermark` is the newest record that was counted, to be handed to the collector as `-AfterEvent`; None
     before the first read, which only sets it: what happened before the exporter started is not counted.
+    `oldest` is number and time of the oldest record then.
     """
 
     watermark: int | None = None
     counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    oldest: tuple[int, float] | None = None
 
     def read(self, events: Events, topology: Topology) -> "EventLog":
         """After an answer; events up to the watermark count once, whatever the collector repeats."""
+        return replace(self._read(events, topology), oldest=_oldest(events))
+
+    def _read(self, events: Events, topology: Topology) -> "EventLog":
         newest = events.newest_record_id or 0
         if self.watermark is None:
             return EventLog(newest, {})
-        if newest < self.watermark:
+        if newest < self.watermark or self._restarted(events):
             # The log was cleared: everything in it is new, and none of it has been asked for yet.
             return replace(self, watermark=0)
         fresh = [event for event in events.events if event.record_id > self.watermark]
@@ -387,6 +392,17 @@ class EventLog:
         counts.update(filter(None, (_counted(event, topology) for event in fresh)))
         last = max((event.record_id for event in fresh), default=self.watermark)
         return EventLog(last if events.more else newest, dict(counts))
+
+    def _restarted(self, events: Events) -> bool:
+        """Cleared, and grown past the watermark since: a log that only overwrites its oldest records goes on counting."""
+        before, now = self.oldest, _oldest(events)
+        return bool(before and now and (now[0] < before[0] or (now[0] == before[0] and now[1] > before[1])))
+
+
+def _oldest(events: Events) -> tuple[int, float] | None:
+    if events.oldest_record_id is None or events.oldest_time_created is None:
+        return None
+    return events.oldest_record_id, events.oldest_time_created
 
 
 def _counted(event: Event, topology: Topology) -> tuple[str, str] | None:

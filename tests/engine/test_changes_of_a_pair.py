@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from dhcp_failover_exporter.simulator.windows import Option, Reservation, Rights
-from dhcp_failover_exporter.simulator.windows.events import OPERATIONAL
+from dhcp_failover_exporter.simulator.windows.events import ADMIN, OPERATIONAL
 from engine.pair import ACCOUNT, Watched
 
 TWO_POOLS_SECONDS = 120.0
@@ -64,3 +64,15 @@ def test_where_the_channel_is_closed_the_next_audit_shows_it_and_nothing_is_call
     assert (events.collected, events.reason) == (True, None)
     watched.wait(2 * 3600.0)
     assert watched.drifted() == {("10.16.1.0", "reservations")}
+
+
+def test_a_log_that_was_cleared_and_grew_past_its_watermark_loses_no_event(watched: Watched) -> None:
+    primary, secondary = watched.pair.servers
+    log = primary.logs[ADMIN]
+    before = len(log.read())
+    log.clear()
+    for _ in range(before + 3):
+        primary.log(watched.stage.clock.now(), 20255, 2, secondary.fqdn, "HQ")
+    watched.wait(TWO_POOLS_SECONDS)
+    (counted,) = (line for line in watched.shown(watched.workers[0]) if 'event="link_down"' in line)
+    assert counted.endswith(f" {before + 3}")

@@ -508,11 +508,12 @@ function Get-DhcpFailoverSnapshot {
         catch { $errors += ConvertTo-ItemFailure -ErrorRecord $_ -Item 'Changes' }
         return @{
             data   = [ordered] @{
-                NewestRecordId = $newest.RecordId
-                OldestRecordId = $oldest.RecordId
-                More           = $more
-                Events         = $events
-                Changes        = $changes
+                NewestRecordId    = $newest.RecordId
+                OldestRecordId    = $oldest.RecordId
+                OldestTimeCreated = ConvertTo-UtcText -Time $oldest.TimeCreated
+                More              = $more
+                Events            = $events
+                Changes           = $changes
             }
             errors = $errors
         }

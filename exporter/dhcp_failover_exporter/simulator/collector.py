@@ -510,6 +510,7 @@ class _Run:
         data = {
             "NewestRecordId": newest[0]["RecordId"] if newest else None,
             "OldestRecordId": oldest[0]["RecordId"] if oldest else None,
+            "OldestTimeCreated": utc_text(oldest[0]["TimeCreated"]) if oldest else None,
             "More": len(records) > EVENTS_PER_CALL,
             "Events": events,
             "Changes": changes,

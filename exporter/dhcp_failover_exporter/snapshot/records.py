@@ -136,7 +136,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Events:
-    """The records of the Admin channel after the watermark, and its two ends; both None where it is empty.
+    """The records of the Admin channel after the watermark, and its two ends; all None where it is empty.
 
     `changes` are the newest of the configuration, from the Operational channel, oldest first; None where they
     were not collected.
@@ -144,6 +144,7 @@ class Events:
 
     newest_record_id: Count | None = None
     oldest_record_id: Count | None = None
+    oldest_time_created: Time | None = None
     more: Flag | None = None
     events: Annotated[tuple[Event, ...], Event] = ()
     changes: Annotated[tuple[Event, ...] | None, Event] = None
