@@ -394,7 +394,7 @@ class EventLog:
         return EventLog(last if events.more else newest, dict(counts))
 
     def _restarted(self, events: Events) -> bool:
-        """Cleared, and grown past the watermark since: where the oldest are overwritten, numbers only rise."""
+        """Cleared, and grown past the watermark since: where it only overwrites, numbers rise."""
         before, now = self.oldest, _oldest(events)
         return bool(before and now and (now[0] < before[0] or (now[0] == before[0] and now[1] > before[1])))
 
