@@ -232,6 +232,16 @@ def eventually_fixture() -> Callable[..., Any]:
     return eventually
 
 
+# 126 characters are as many as Windows lets a relationship's name have.
+HOSTILE = "<script>document.title='owned'</script> \u202e\u200f\"quoted\" & 'ticks' ".ljust(126, "n")
+assert len(HOSTILE) == 126
+
+
+@pytest.fixture
+def hostile() -> str:
+    return HOSTILE
+
+
 @pytest.fixture
 def unreachable() -> PollError:
     return UnreachableError("no connection: Connection refused")

@@ -121,12 +121,33 @@ def test_a_silent_server_holds_up_no_scrape(site: Any, client_of: Any) -> None:
 def test_every_answer_has_the_security_headers(site: Any, client_of: Any) -> None:
     site.pair()
     client = client_of(site)
-    for path in ("/", "/metrics", "/nowhere", "/static/page.js", "/metrics?collect[]=no"):
-        headers = client.get(path).headers
-        assert headers["x-content-type-options"] == "nosniff", path
-        policy = headers["content-security-policy"]
-        assert policy.startswith("default-src 'none'")
-        assert "unsafe" not in policy
+    named = "pair=dhcp01.lab.local|dhcp02.lab.local&name=lab-failover"
+    for path, status in (
+        ("/", 200),
+        (f"/relationship?{named}", 200),
+        ("/relationship", 400),
+        ("/relationship?pair=a|b&name=x", 404),
+        ("/api/v1/pairs", 200),
+        ("/api/v1/servers", 200),
+        (f"/api/v1/relationships?{named}", 200),
+        ("/api/v1/relationships", 400),
+        ("/api/v1/relationships?pair=a|b&name=x", 404),
+        ("/metrics", 200),
+        ("/metrics?collect[]=no", 400),
+        ("/static/page.js", 200),
+        ("/nowhere", 404),
+        ("/-/reload", 405),
+    ):
+        answer = client.get(path)
+        assert answer.status_code == status, path
+        assert answer.headers["x-content-type-options"] == "nosniff", path
+        assert answer.headers["content-security-policy"] == (
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+            "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        ), path
+    refusal = client.request("GET", "/", content=b"x")
+    assert refusal.status_code == 413
+    assert "content-security-policy" in refusal.headers
 
 
 def test_request_bodies_are_refused_at_once(site: Any, client_of: Any) -> None:

@@ -13,8 +13,6 @@ from dhcp_failover_exporter.errors import SuspendedError
 from dhcp_failover_exporter.failover import ClockOffset
 from dhcp_failover_exporter.web.page import refresh_seconds, report
 
-HOSTILE = "<script>alert(1)</script> \u202e\"quoted\" & 'ticks' ".ljust(126, "n")
-
 
 class Elements(HTMLParser):
     """Every start tag with its attributes, and all text."""
@@ -47,20 +45,25 @@ def test_shows_both_partners_and_links_to_everything(site: Any, client_of: Any) 
     assert {"/metrics", "/api/v1/pairs", "/config", "/-/ready"} <= set(links)
 
 
-def test_hostile_names_are_text(site: Any, client_of: Any) -> None:
-    site.pair(name=HOSTILE, scope_name="<img src=x onerror=alert(1)>")
+def test_hostile_names_are_text(site: Any, client_of: Any, hostile: str) -> None:
+    assert len(hostile) == 126
+    scope_name = "<img src=x onerror=alert(1)>".ljust(126, "n")
+    left, _ = site.pair(name=hostile, scope_name=scope_name)
+    left.relationship.update(PartnerServer=hostile, SecondaryServerName=hostile, State=hostile)
     client = client_of(site)
     shown = page(client)
     assert [attributes for tag, attributes in shown.tags if tag == "script"] == [
         {"src": "/static/page.js", "type": "module"}
     ]
-    assert "<script>alert(1)</script> [U+202E]" in shown.text
+    text = hostile.replace("\u202e", "[U+202E]").replace("\u200f", "[U+200F]")
+    assert shown.text.count(text) >= 3, "relationship, partner and state"
     path = next(
         attributes["href"] for tag, attributes in shown.tags if tag == "a" and "pair=" in str(attributes)
     )
     own = page(client, str(path))
     assert "img" not in {tag for tag, _ in own.tags}
-    assert "<img src=x onerror=alert(1)>" in own.text
+    assert own.text.count(text) >= 4, "title, too"
+    assert scope_name in own.text
 
 
 def test_whatever_a_server_says_turns_nothing_around(site: Any, client_of: Any) -> None:

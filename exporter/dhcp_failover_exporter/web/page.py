@@ -172,7 +172,7 @@ class Page:
 
 
 def refresh_seconds(servers: Iterable[ServerSettings]) -> float:
-    """How often a page asks again: with the quickest server's state polls, but neither all the time nor seldom."""
+    """How often a page asks again: as often as the quickest server is polled, within bounds."""
     quickest = min((server.intervals.state_seconds for server in servers), default=MOST_REFRESH_SECONDS)
     return min(max(quickest, LEAST_REFRESH_SECONDS), MOST_REFRESH_SECONDS)
 

@@ -25,8 +25,8 @@ class Report:
         up: as the metric says it.
         reason: why the last state poll failed, one of errors.REASONS; None while up or not yet polled.
         message: the failure in words.
-        polled: when the last state poll that has ended began, answered or not; None before the first. With the
-            reason suspended it was held back before the logon.
+        polled: when the last state poll that has ended began, answered or not; None before the first. Where
+            the reason is suspended, it was held back before the logon.
         answered: when the last state poll that was answered began; None before the first.
         sections: the fresh answers, by section.
         incomplete: the sections that could not be read, or not wholly, and why: one of snapshot.REASONS.
