@@ -138,8 +138,17 @@ def main(context: click.Context, /, config_file: Path, **flags: str | bool) -> N
 
 @main.command()
 @click.option("--web.listen-address", "own_address", metavar="[HOST]:PORT", callback=_address, hidden=True)
+@click.option(
+    "--control.listen-address",
+    "control_address",
+    default="127.0.0.1:0",
+    show_default=True,
+    metavar="[HOST]:PORT",
+    callback=_address,
+    help="Where to serve the control page, which has no login; port 0 is any free one.",
+)
 @click.pass_obj
-def demo(listen_address: str, own_address: str | None) -> None:
+def demo(listen_address: str, own_address: str | None, control_address: str) -> None:
     """Simulate two failover pairs on this machine, watch them, and say what to try."""
     try:
         # Only here: what the simulator stands on comes with the demo extra alone.
@@ -148,7 +157,10 @@ def demo(listen_address: str, own_address: str | None) -> None:
         raise click.ClickException(
             f"{missing}; the simulator needs: pip install 'dhcp-failover-exporter[demo]'"
         ) from None
-    with Lab() as lab, TemporaryDirectory(prefix="dhcp-failover-demo-") as folder:
+    with (
+        Lab(control=_listen(control_address)) as lab,
+        TemporaryDirectory(prefix="dhcp-failover-demo-") as folder,
+    ):
         config_file = Path(folder, "demo.yml")
         config_file.write_text(lab.configuration(), encoding="utf-8")
         run(

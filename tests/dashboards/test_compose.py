@@ -3,14 +3,18 @@
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
 from dhcp_failover_exporter.cli import main
+from dhcp_failover_exporter.simulator.faults import FAULTS
+from e2e.servers import eventually, free_port, process
 
 Json = dict[str, Any]
 
@@ -58,6 +62,31 @@ def test_the_exporter_knows_the_command(services: dict[str, Json]) -> None:
     published = services["exporter"]["ports"][0].split(":")[-1]
     listening = next(option for option in main.params if option.name == "listen_address")
     assert listening.default == f":{published}"
+
+
+def test_the_control_page_is_published_where_the_demo_serves_it(services: dict[str, Json]) -> None:
+    published = dict(reversed(port.rsplit(":", 1)) for port in services["exporter"]["ports"])
+    assert published["9648"] == "127.0.0.1:9648", "the log names the port inside: it must be the one outside"
+    command, *flags = services["exporter"]["command"]
+    demo = main.commands[command]
+    assert demo.make_context("demo", list(flags)).params["control_address"] == ":9648"
+    assert demo.make_context("demo", []).params["control_address"] == "127.0.0.1:0"
+
+
+@pytest.mark.wire
+def test_the_log_says_how_to_break_a_pair(services: dict[str, Json], tmp_path: Path) -> None:
+    """The container's command, on loopback and on free ports."""
+    port = free_port()
+    flags = [str(flag).replace(":9648", f"127.0.0.1:{port}") for flag in services["exporter"]["command"]]
+    program = str(Path(sys.executable).with_name("dhcp-failover-exporter"))
+    log, url = tmp_path / "log", f"http://127.0.0.1:{port}/"
+    with process([program, "--web.listen-address=127.0.0.1:0", *flags], log, {"PYTHONUNBUFFERED": "1"}):
+        eventually(lambda: f"control page {url}\n" in log.read_text(), 30, "the log names the page")
+        pressed = 'aria-pressed="true"'
+        assert pressed not in httpx.get(url).text
+        fault = {"server": "dhcp02.lab.local", "fault": next(iter(FAULTS)), "on": "1"}
+        assert httpx.post(url, data=fault).status_code == httpx.codes.SEE_OTHER
+        assert httpx.get(url).text.count(pressed) == 1
 
 
 def test_prometheus_accepts_its_files(

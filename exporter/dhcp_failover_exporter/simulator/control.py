@@ -1,8 +1,9 @@
-"""The demo's control page, on loopback: every host, its states, and a switch for each fault.
+"""The demo's control page: every host, its states, and a switch for each fault.
 
-Knows nothing of what a fault does.
+On loopback unless told otherwise. Knows nothing of what a fault does.
 """
 
+import socket
 import threading
 from collections.abc import Mapping
 from html import escape
@@ -30,14 +31,23 @@ button[aria-pressed=true] {{ background: #b3261e; color: #fff }}
 
 
 class ControlPage:
-    """Serves `GET /`, and `POST /` with server, fault and on=1 or on=0; from `with` to its end."""
+    """Serves `GET /`, and `POST /` with server, fault and on=1 or on=0; from `with` to its end.
 
-    def __init__(self, hosts: Mapping[str, "Host"]) -> None:
+    Args:
+        hosts: what it breaks and mends, by name.
+        listening: where it serves; None for a free port on loopback. Closed at the end.
+    """
+
+    def __init__(self, hosts: Mapping[str, "Host"], listening: socket.socket | None = None) -> None:
+        self._listening = listening
         self._handler = type("BoundHandler", (_Handler,), {"hosts": hosts})
         self._server: ThreadingHTTPServer | None = None
 
     def __enter__(self) -> Self:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler)
+        listening = self._listening or socket.create_server(("127.0.0.1", 0))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler, bind_and_activate=False)
+        self._server.socket.close()
+        self._server.socket = listening
         threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
         return self
 
@@ -50,7 +60,10 @@ class ControlPage:
     def url(self) -> str:
         """Where it is; only while it is served."""
         assert self._server, "not served"  # noqa: S101 - a mistake of the caller
-        return f"http://127.0.0.1:{self._server.server_port}/"
+        host, port = self._server.socket.getsockname()[:2]
+        everywhere = host in {"0.0.0.0", "::"}  # noqa: S104 - compares, binds nothing
+        reachable = "127.0.0.1" if everywhere else f"[{host}]" if ":" in host else host
+        return f"http://{reachable}:{port}/"
 
 
 class _Handler(BaseHTTPRequestHandler):

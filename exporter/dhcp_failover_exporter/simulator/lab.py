@@ -5,6 +5,7 @@ Puts the rooms of the simulator together; what happens in them is decided there.
 
 import json
 import secrets
+import socket
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -72,6 +73,7 @@ class Lab:
     Args:
         pairs: what is simulated; None for the demo's two pairs.
         username, password: the one account that all servers know; no password makes one up.
+        control: the socket that the control page listens on; None for a free port on loopback.
     """
 
     def __init__(
@@ -80,13 +82,14 @@ class Lab:
         *,
         username: str = "LAB\\svc-dhcp-monitor",
         password: str | None = None,
+        control: socket.socket | None = None,
     ) -> None:
         self.account = Account(username, password or secrets.token_urlsafe(16))
         self.pairs = list(pairs) if pairs is not None else demo_pairs()
         self.hosts = {
             server.fqdn: Host(server, self.account) for pair in self.pairs for server in pair.network.servers
         }
-        self._control = ControlPage(self.hosts)
+        self._control = ControlPage(self.hosts, control)
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
