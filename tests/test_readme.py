@@ -5,7 +5,7 @@ import re
 import shlex
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 import pytest
@@ -22,6 +22,8 @@ from dhcp_failover_exporter.metrics import CATALOGUE, GROUPS, PREFIX, PollHealth
 from dhcp_failover_exporter.simulator.collector import COMMAND, Collector
 from dhcp_failover_exporter.simulator.windows import static_pair
 from dhcp_failover_exporter.snapshot import SECTIONS, Relationship, parse
+from dhcp_failover_exporter.web import view
+from dhcp_failover_exporter.web.advice import Severity
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -33,6 +35,55 @@ def metrics_table() -> str:
         for family in CATALOGUE.values()
     ]
     return "\n".join(["| family | type | labels | meaning |", "|---|---|---|---|", *rows])
+
+
+API_OBJECTS = {
+    view.PairView: "pair",
+    view.RelationshipView: "relationship",
+    view.Side: "side",
+    view.Port: "port",
+    view.Pool: "pool",
+    view.ScopeView: "scope",
+    view.Parameter: "parameter",
+    view.Problem: "problem",
+    view.ServerView: "server",
+    view.Refusal: "refusal",
+}
+API_TYPES: dict[Any, str] = {
+    str: "text",
+    int: "number",
+    float: "number",
+    bool: "boolean",
+    type(None): "null",
+    Ellipsis: "...",
+    Severity: "severity",
+    **API_OBJECTS,
+}
+
+
+def api_table() -> str:
+    rows = [
+        f"| {name} | {', '.join(f'`{field}` {api_type(kind)}' for field, kind in get_type_hints(shape).items())} |"
+        for shape, name in API_OBJECTS.items()
+    ]
+    return "\n".join(["| object | fields |", "|---|---|", *rows])
+
+
+def api_type(kind: Any) -> str:
+    if kind in API_TYPES:
+        return API_TYPES[kind]
+    parts = dict.fromkeys(map(api_type, get_args(kind)))
+    if get_origin(kind) is tuple:
+        return f"[{', '.join(map(api_type, get_args(kind)))}]"
+    return " or ".join(parts)
+
+
+def generated(name: str) -> str:
+    """What the README has between the marks of that name."""
+    return README.partition(f"<!-- {name} -->\n")[2].partition(f"\n<!-- /{name} -->")[0]
+
+
+GENERATED = {"metrics": metrics_table, "api": api_table}
 
 
 def section(title: str) -> str:
@@ -47,9 +98,10 @@ def first_cells(title: str) -> set[str]:
     return set(re.findall(r"^\| `([^`]+)`", section(title), re.MULTILINE))
 
 
-def test_the_metrics_are_the_catalogue() -> None:
+@pytest.mark.parametrize("name", GENERATED)
+def test_the_tables_are_what_the_code_says(name: str) -> None:
     """To bring the README up to date: python tests/test_readme.py."""
-    assert README.partition("<!-- metrics -->\n")[2].partition("\n<!-- /metrics -->")[0] == metrics_table()
+    assert generated(name) == GENERATED[name]()
 
 
 def test_every_alert_is_told_with_its_severities() -> None:
@@ -298,7 +350,8 @@ def test_the_two_commands_are_the_ones_that_are_tried_on_a_fresh_machine() -> No
 
 
 if __name__ == "__main__":
-    start, end = "<!-- metrics -->\n", "\n<!-- /metrics -->"
-    before, _, rest = README.partition(start)
-    after = rest.partition(end)[2] if end in rest else rest.partition("<!-- /metrics -->")[2]
-    (ROOT / "README.md").write_text(f"{before}{start}{metrics_table()}{end}{after}")
+    for name, table in GENERATED.items():
+        before, start, rest = README.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition(f"<!-- /{name} -->")
+        README = f"{before}{start}{table()}\n{end}{after}"
+    (ROOT / "README.md").write_text(README)

@@ -4,6 +4,7 @@ import re
 import time
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -151,6 +152,37 @@ def test_api_gives_the_views(site: Any, client_of: Any) -> None:
         ("dhcp01.lab.local", True),
         ("dhcp02.lab.local", True),
     ]
+
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+def told(name: str) -> list[str]:
+    """The fields of an object, as the README lists them."""
+    table = README.partition("<!-- api -->")[2].partition("<!-- /api -->")[0]
+    (fields,) = re.findall(rf"^\| {name} \| (.*) \|$", table, re.MULTILINE)
+    return re.findall(r"`(\w+)`", fields)
+
+
+def test_api_answers_what_the_readme_says(site: Any, client_of: Any) -> None:
+    site.pair(name="lab")
+    client = client_of(site)
+    for endpoint in ("pairs", "servers"):
+        (line,) = re.findall(rf"^    GET /api/v1/{endpoint} +(\{{.*)$", README, re.MULTILINE)
+        answer = client.get(f"/api/v1/{endpoint}").json()
+        assert list(answer) == re.findall(r'"(\w+)":', line)
+        assert list(answer[endpoint][0]) == told(endpoint.removesuffix("s"))
+    asked = {"pair": "dhcp01.lab.local|dhcp02.lab.local", "name": "lab"}
+    relationship = client.get("/api/v1/relationships", params=asked).json()
+    assert list(relationship) == told("relationship")
+    for name, part in (
+        ("side", relationship["sides"][0]),
+        ("port", relationship["sides"][0]["port"]),
+        ("pool", relationship["pool"]),
+        ("scope", relationship["scopes"][0]),
+        ("parameter", relationship["parameters"][0]),
+    ):
+        assert list(part) == told(name), name
 
 
 def test_api_says_404_in_json(site: Any, client_of: Any) -> None:
