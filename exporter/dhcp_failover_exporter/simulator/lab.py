@@ -159,4 +159,8 @@ def demo_pairs() -> list[Pair]:
     standing_by = Pair.of(names=("dhcp03", "dhcp04"), subnet="10.0.2")
     branches = scopes(100, "10.40.0.0/24", name="Branch")
     standing_by.relationships = [hot_standby("dhcp03-dhcp04", *standing_by.servers, branches, setup=setup)]
-    return [sharing, standing_by]
+    pairs = [sharing, standing_by]
+    for relationship in (it for pair in pairs for it in pair.relationships):
+        for end in relationship.ends:
+            relationship.set_parameters(end, shared_secret="shared")  # noqa: S106 of a simulated pair
+    return pairs
