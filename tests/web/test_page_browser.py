@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,29 +10,19 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from dhcp_failover_exporter.errors import UnreachableError
+from web.picture import ROOT, chromium
 
 pytestmark = pytest.mark.e2e
 
-# The rest keeps Chromium from calling its maker, which a closed network answers slowly.
-CHROMIUM_FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PHONE = {"width": 390, "height": 844}
 # Looked at after a run; git ignores them.
-SHOTS = Path(__file__).parents[2] / ".tools/screenshots"
+SHOTS = ROOT / ".tools/screenshots"
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM_FLAGS)
+        browser = chromium(playwright)
         yield browser
         browser.close()
 
