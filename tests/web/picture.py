@@ -25,7 +25,11 @@ DEMO = [str(Path(sys.executable).with_name("dhcp-failover-exporter")), "--log.le
 # A pair that lost a server, and then one that lost its link because of a rule: with what each is to show.
 FAULTS = {
     ("dhcp03.lab.local", "host_down"): ("PartnerDown",),
-    ("dhcp02.lab.local", "firewall_rule_off"): ("CommunicationInterrupted", "is off there"),
+    ("dhcp02.lab.local", "firewall_rule_off"): (
+        "The primary cannot reach TCP 647",
+        "is off there",
+        "CommunicationInterrupted",
+    ),
 }
 
 # The rest keeps Chromium from calling its maker, which a closed network answers slowly.
