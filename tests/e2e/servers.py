@@ -12,12 +12,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import httpx
 import yaml
 
 T = TypeVar("T")
+
+# A client for each request would spend most of its time on reading certificates. No connection is kept: what the tests
+# ask is stopped and started.
+HTTP: Final = httpx.Client(limits=httpx.Limits(max_connections=None, max_keepalive_connections=0))
 
 
 def eventually(condition: Callable[[], T | None], timeout_seconds: float, what: str = "") -> T:
@@ -42,7 +46,7 @@ def free_port() -> int:
 
 def answers(url: str) -> bool:
     with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(url, timeout=2).status_code == httpx.codes.OK
+        return HTTP.get(url, timeout=2).status_code == httpx.codes.OK
     return False
 
 
@@ -72,7 +76,7 @@ class Prometheus:
     url: str
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": expression}, timeout=30).json()
+        answer = HTTP.get(f"{self.url}/api/v1/query", params={"query": expression}, timeout=30).json()
         assert answer["status"] == "success", answer
         result: list[dict[str, Any]] = answer["data"]["result"]
         return result
@@ -91,7 +95,7 @@ class Prometheus:
         }
 
     def targets(self) -> list[dict[str, Any]]:
-        answer = httpx.get(f"{self.url}/api/v1/targets", timeout=30).json()
+        answer = HTTP.get(f"{self.url}/api/v1/targets", timeout=30).json()
         active: list[dict[str, Any]] = answer["data"]["activeTargets"]
         return active
 
@@ -144,7 +148,7 @@ class Exporter:
     log: Path
 
     def metrics(self, *groups: str, **headers: str) -> str:
-        answer = httpx.get(f"{self.url}metrics", params={"collect[]": groups}, headers=headers, timeout=30)
+        answer = HTTP.get(f"{self.url}metrics", params={"collect[]": groups}, headers=headers, timeout=30)
         assert answer.status_code == httpx.codes.OK, answer.text
         return answer.text
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from dhcp_failover_exporter.simulator.lab import Lab
-from e2e.servers import Exporter, Prometheus, eventually, exporter, prometheus, scrape_job
+from e2e.servers import HTTP, Exporter, Prometheus, eventually, exporter, prometheus, scrape_job
 
 pytestmark = pytest.mark.e2e
 
@@ -24,7 +24,7 @@ def lab() -> Iterator[Lab]:
 @pytest.fixture(scope="module")
 def watched(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporter]:
     with exporter(lab.configuration(intervals=FAST), tmp_path_factory.mktemp("exporter")) as running:
-        eventually(lambda: httpx.get(f"{running.url}-/ready").status_code == httpx.codes.OK, 20, "ready")
+        eventually(lambda: HTTP.get(f"{running.url}-/ready").status_code == httpx.codes.OK, 20, "ready")
         yield running
 
 
