@@ -193,7 +193,6 @@ IF_PARTNER_DIED = table(
 # --- parameters -------------------------------------------------------------------------------------------
 
 LOAD_BALANCE: Final = "LoadBalancePercent (ratio)"
-_INFO: Final = PAIR.info()
 
 # Words of Get-DhcpServerv4Failover, and the values that show each.
 PARAMETERS: Final = {

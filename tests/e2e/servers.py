@@ -1,7 +1,6 @@
 """The real programs that the end-to-end tests start: each on a free loopback port, each stopped at the end."""
 
 import contextlib
-import json
 import os
 import re
 import signal
@@ -132,11 +131,6 @@ def scrape_job(target: str, interval: str = "1s", **more: Any) -> dict[str, Any]
         "static_configs": [{"targets": [target]}],
         **more,
     }
-
-
-def written_json(path: Path, value: object) -> Path:
-    path.write_text(json.dumps(value))
-    return path
 
 
 @dataclass(frozen=True)

@@ -151,10 +151,6 @@ class Relationship:
         """The other end."""
         return self.secondary if end is self.primary else self.primary
 
-    def end_of(self, server: "DhcpServer") -> End:
-        """The end that is this server's."""
-        return self.primary if self.primary.server is server else self.secondary
-
     # Time
 
     def advance(self, now: float) -> None:
