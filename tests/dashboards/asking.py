@@ -1,7 +1,7 @@
 """Queries asked as Grafana asks them: variables replaced, one step per point, the panel's own refresh interval."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ EVERYTHING: Final = {"job": ".+", "server": ".+", "instance": ".+", "pair": ".+"
 
 
 # What a person can tell apart in the largest panel of a kind; a table scrolls.
-MOST_SERIES: Final = {"stat": 8, "timeseries": 20, "state-timeline": 20, "table": 500, "text": 0}
+MOST_SERIES: Final = {"stat": 8, "timeseries": 20, "state-timeline": 20, "table": 500, "text": 0, "row": 0}
 # A unit of `gridPos` is 30 pixels and a gap of 8. Of a state timeline's height the title and the axis take their part;
 # lower rows than these cannot hold the state's name.
 UNIT_PIXELS, HEAD_PIXELS, ROW_PIXELS = 38, 78, 20
@@ -108,21 +108,3 @@ class Page:
 def shown(panel: Mapping[str, Any], answers: Mapping[str, int]) -> int:
     """How many series a panel shows of so many per query: a table's queries are columns of the same rows."""
     return (max if panel["type"] == "table" else sum)([*answers.values(), 0])
-
-
-def most_series(panel: Mapping[str, Any], pages: Iterable[Page]) -> Mapping[str, int]:
-    """How many series each query of the panel gave, 0 if none on any page.
-
-    Pages come latest first. The most of all pages of one moment: the latest that had any.
-    """
-    found = {target["refId"]: 0 for target in panel.get("targets", ())}
-    moments: dict[str, float] = {}
-    for page in pages:
-        targets = [it for it in panel.get("targets", ()) if moments.get(it["refId"], page.end) == page.end]
-        if not targets:
-            break
-        for answer in page.ask({**panel, "targets": targets}):
-            found[answer.ref] = max(found[answer.ref], len(answer.series))
-            if answer.series:
-                moments[answer.ref] = page.end
-    return found

@@ -163,13 +163,18 @@ def exporter(
     """Run the exporter with this configuration until the end of the block; it listens when it is given."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "exporter.yml").write_text(configuration)
+    with started([f"--config.file={folder / 'exporter.yml'}", *flags], folder, environment) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def started(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[Exporter]:
+    """Run the program with these arguments on a free port, as `exporter` does."""
     log = folder / "exporter.log"
-    command = [
-        str(Path(sys.executable).with_name("dhcp-failover-exporter")),
-        f"--config.file={folder / 'exporter.yml'}",
-        "--web.listen-address=127.0.0.1:0",
-        *flags,
-    ]
+    program = str(Path(sys.executable).with_name("dhcp-failover-exporter"))
+    command = [program, "--web.listen-address=127.0.0.1:0", *arguments]
     with process(command, log, environment) as running:
         eventually(
             lambda: running.poll() is not None or "msg=started" in log.read_text(), 20, "the exporter listens"
