@@ -184,3 +184,5 @@ def test_failures_are_said_once_and_their_end_too(stage: Any) -> None:
         stage.run(worker, seconds=120)
     events = [line["event"] for line in lines if "partner" not in line]
     assert events == ["section failed", "poll failed", "server answers again"]
+    (failed,) = (line for line in lines if line["event"] == "poll failed")
+    assert failed["seconds"] == worker.settings.timeout_seconds

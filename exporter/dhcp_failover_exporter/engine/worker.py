@@ -215,7 +215,8 @@ class Worker:
             self._answered(call, collected, timing)
             return
         if self._dossier.failure != error.reason:
-            self._log.warning("poll failed", reason=error.reason, error=str(error))
+            seconds = round(self._clock.monotonic() - timing.started, 2)
+            self._log.warning("poll failed", reason=error.reason, seconds=seconds, error=str(error))
         self._dossier.poll_failed(error, collected, timing)
         self._shut_out = error.reason in _BY_GATE and not self._gate_is_open()
 
