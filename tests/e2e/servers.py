@@ -33,7 +33,7 @@ def eventually(condition: Callable[[], T | None], timeout_seconds: float, what: 
         assert time.monotonic() < deadline, (
             f"not within {timeout_seconds} s: {what or condition}; last: {last!r}"
         )
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 def free_port() -> int:

@@ -33,8 +33,8 @@ from e2e.servers import (
 
 ALERTS = Path(__file__).parents[2] / "alerts"
 FACTOR = 1 / 100
-INTERVALS = {"state": "2s", "pools": "3s", "checks": "8s", "audit": "12s"}
-STATE_SECONDS, POOLS_SECONDS, CHECKS_SECONDS, AUDIT_SECONDS = 2.0, 3.0, 8.0, 12.0
+INTERVALS = {"state": "3s", "pools": "5s", "checks": "8s", "audit": "12s"}
+STATE_SECONDS, POOLS_SECONDS, CHECKS_SECONDS, AUDIT_SECONDS = 3.0, 5.0, 8.0, 12.0
 SCRAPE_SECONDS = 1.0
 EVALUATION_SECONDS = 1.0
 
