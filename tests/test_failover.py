@@ -1,5 +1,6 @@
 """States, names and pairs, and what one server's answers say over time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +15,14 @@ from dhcp_failover_exporter.failover import (
     EventLog,
     History,
     Naming,
+    StateChange,
     Topology,
     clock_offset,
+    firewall,
     state_named,
     topology,
 )
-from dhcp_failover_exporter.snapshot import Event, Events, Relationship
+from dhcp_failover_exporter.snapshot import Event, Events, FirewallRule, Relationship
 
 
 @dataclass(frozen=True)
@@ -193,9 +196,9 @@ class TestHistory:
 
     def test_a_change_between_polls_is_observed_and_stays(self) -> None:
         history = History().observed(self.NORMAL, 100)
-        assert history.changed_relationships(self.DOWN) == ["r"]
+        assert history.changes(self.DOWN) == [StateChange("r", DHCP02.name, "Normal", "PartnerDown")]
         history = history.observed(self.DOWN, 115)
-        assert history.changed_relationships(self.DOWN) == []
+        assert history.changes(self.DOWN) == []
         later = history.observed(self.DOWN, 130)
         assert known(history) == known(later) == Change(115, "observed")
 
@@ -245,6 +248,52 @@ class TestHistory:
     def test_a_relationship_that_is_gone_is_forgotten(self) -> None:
         history = History().observed(self.NORMAL, 1).observed(self.DOWN, 2).observed(Topology(), 3)
         assert history.observed(self.DOWN, 4).change_of("r") is None
+
+    def test_a_relationship_that_could_not_be_read_is_not_forgotten(self) -> None:
+        history = History().observed(self.NORMAL, 100).observed(Topology(complete=False), 115)
+        assert history.changes(self.DOWN) == [StateChange("r", DHCP02.name, "Normal", "PartnerDown")]
+        assert known(history.observed(self.DOWN, 130)) == Change(130, "observed")
+
+
+def rule(name: str, **fields: Any) -> FirewallRule:
+    given: dict[str, Any] = {
+        "present": True,
+        "enabled": True,
+        "direction": "Inbound",
+        "action": "Allow",
+    } | fields
+    return FirewallRule(name=name, **given)
+
+
+class TestFirewall:
+    """Inbound TCP 647 as Windows decides: a Block rule wins, one Allow rule is enough, nothing else lets it in."""
+
+    IN, OUT = "Microsoft-Windows-DHCP-Failover-TCP-In", "Microsoft-Windows-DHCP-Failover-TCP-Out"
+    ABSENT = FirewallRule(name=IN, present=False)
+
+    @pytest.mark.parametrize(
+        ("rules", "blocking", "off"),
+        [
+            ((), [], []),
+            ([rule("own")], [], []),
+            ([rule("own", enabled=False)], [], ["own"]),
+            ([ABSENT], [], [IN]),
+            ([ABSENT, rule("own")], [], []),
+            ([rule(IN, enabled=False), rule("own", enabled=False)], [], [IN, "own"]),
+            ([rule("own"), rule("wall", action="Block")], ["wall"], []),
+            ([rule("own", enabled=False), rule("wall", action="block")], ["wall"], ["own"]),
+            ([rule("own"), rule("wall", action="Block", enabled=False)], [], []),
+            ([rule("out", direction="Outbound", action="Block"), rule("own")], [], []),
+            ([FirewallRule(name=OUT, present=False)], [], []),
+            ([rule("out", direction="outbound")], [], []),
+        ],
+    )
+    def test_what_keeps_the_port_shut(
+        self, rules: Sequence[FirewallRule], blocking: list[str], off: list[str]
+    ) -> None:
+        judged = firewall(rules)
+        assert ([it.name for it in judged.blocking], [it.name for it in judged.off]) == (blocking, off)
+        assert judged.closed == bool(blocking or off)
 
 
 class TestEventLog:

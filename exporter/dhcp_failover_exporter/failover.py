@@ -272,12 +272,24 @@ class Change:
 
 
 @dataclass(frozen=True)
+class StateChange:
+    """A relationship that a server sees in another state than the last time."""
+
+    relationship: str
+    partner: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
 class _Seen:
     state: str
     at: float
     not_before: float
     change: Change | None = None
 
+
+_NOTHING_SEEN: Final[Mapping[str, _Seen]] = MappingProxyType({})
 
 # How far apart the clocks of exporter and server may be for an event to explain an observed change.
 _CLOCK_TOLERANCE_SECONDS: Final = 300.0
@@ -290,8 +302,12 @@ class History:
     seen: Mapping[str, _Seen] = field(default_factory=dict)
 
     def observed(self, topology: Topology, at: float) -> "History":
-        """After an answer of the server that was asked for at this moment (epoch seconds)."""
-        return History({link.name: self._next(link, at) for link in topology.links})
+        """After an answer of the server that was asked for at this moment (epoch seconds).
+
+        A relationship that could not be read is as it was last seen; one that is not there is forgotten.
+        """
+        unread = _NOTHING_SEEN if topology.complete else self.seen
+        return History({**unread, **{link.name: self._next(link, at) for link in topology.links}})
 
     def _next(self, link: Link, at: float) -> _Seen:
         last = self.seen.get(link.name)
@@ -310,12 +326,12 @@ class History:
                 seen[name] = replace(last, change=Change(newest[0], "event"))
         return History(seen)
 
-    def changed_relationships(self, topology: Topology) -> Sequence[str]:
-        """The relationships whose state is not the one last seen: their cause should be asked for at once."""
+    def changes(self, topology: Topology) -> Sequence[StateChange]:
+        """The relationships whose state is not the one last seen."""
         return [
-            link.name
+            StateChange(link.name, link.partner, last.state, link.state)
             for link in topology.links
-            if link.name in self.seen and self.seen[link.name].state != link.state
+            if (last := self.seen.get(link.name)) and last.state != link.state
         ]
 
     def change_of(self, relationship: str) -> Change | None:

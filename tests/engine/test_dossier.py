@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from dhcp_failover_exporter.engine.dossier import Dossier, StateChange, Timing
+from dhcp_failover_exporter.engine.dossier import Dossier, Timing
 from dhcp_failover_exporter.engine.schedule import Collected
 from dhcp_failover_exporter.errors import DeadlineError
 from dhcp_failover_exporter.exposition import join
-from dhcp_failover_exporter.failover import Naming
+from dhcp_failover_exporter.failover import Naming, StateChange
 from dhcp_failover_exporter.snapshot import Event, Events, Relationship, Scope, Section, SectionError, Server
 
 NOW = 1_700_000_000.0

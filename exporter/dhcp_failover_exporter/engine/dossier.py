@@ -14,7 +14,15 @@ from dhcp_failover_exporter.config import ServerSettings
 from dhcp_failover_exporter.engine.schedule import Collected, Targets, interval_of, sections_of
 from dhcp_failover_exporter.errors import PollError
 from dhcp_failover_exporter.exposition import Publication, Published, blocks, fresh_seconds
-from dhcp_failover_exporter.failover import ClockOffset, History, Naming, Topology, clock_offset, topology
+from dhcp_failover_exporter.failover import (
+    ClockOffset,
+    History,
+    Naming,
+    StateChange,
+    Topology,
+    clock_offset,
+    topology,
+)
 from dhcp_failover_exporter.metrics import (
     NEED_RELATIONSHIPS,
     PollHealth,
@@ -60,16 +68,6 @@ class Timing:
     began: float
     sent: float | None = None
     received: float | None = None
-
-
-@dataclass(frozen=True)
-class StateChange:
-    """A relationship that a server sees in another state than the last time."""
-
-    relationship: str
-    partner: str
-    before: str
-    after: str
 
 
 class Dossier:
@@ -222,20 +220,11 @@ class Dossier:
         complete = relationships.reason is None
         before = self._view.topology
         now = topology(records, self.naming, self._settings.name, complete=complete)
-        changes = self._state_changes(now)
+        changes = self._view.history.changes(now)
         self._view = replace(self._view, topology=now, history=self._view.history.observed(now, timing.began))
         if not now.same_members(before):
             self._render(NEED_RELATIONSHIPS)
         return changes
-
-    def _state_changes(self, now: Topology) -> Sequence[StateChange]:
-        history = self._view.history
-        changed = history.changed_relationships(now)
-        return [
-            StateChange(link.name, link.partner, history.seen[link.name].state, link.state)
-            for link in now.links
-            if link.name in changed
-        ]
 
     def _clock(self, answers: Mapping[str, Collected], timing: Timing) -> ClockOffset | None:
         sections = [answer.section for answer in answers.values()]

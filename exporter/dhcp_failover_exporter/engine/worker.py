@@ -17,12 +17,12 @@ import structlog
 
 from dhcp_failover_exporter.config import ServerSettings
 from dhcp_failover_exporter.engine.clock import Clock
-from dhcp_failover_exporter.engine.dossier import Dossier, Entry, StateChange, Timing
+from dhcp_failover_exporter.engine.dossier import Dossier, Entry, Timing
 from dhcp_failover_exporter.engine.gate import Gate
 from dhcp_failover_exporter.engine.schedule import CAUSES, DUE_AT, Agenda, Call, Collected
 from dhcp_failover_exporter.engine.telemetry import Telemetry
 from dhcp_failover_exporter.errors import AuthError, PollError, SuspendedError
-from dhcp_failover_exporter.failover import Naming
+from dhcp_failover_exporter.failover import Naming, StateChange
 from dhcp_failover_exporter.session import Answer, Session
 from dhcp_failover_exporter.snapshot import Events, Section, parse
 
