@@ -223,9 +223,10 @@ def test_sighup_reloads_and_a_bad_file_changes_nothing(configuration: Any, start
     configuration(servers=[{"name": "dhcp09.lab.local"}])
     process.popen.send_signal(signal.SIGHUP)
     assert process.logged("configuration loaded")["servers"] == 1
-    configuration(servers=[{"name": "dhcp09.lab.local", "port": "high"}])
+    file = configuration(servers=[{"name": "dhcp09.lab.local", "port": "high"}])
     process.popen.send_signal(signal.SIGHUP)
     refused = process.logged("configuration refused, the old one stays in force")
+    assert refused["file"] == str(file)
     assert ": servers[0].port: " in refused["mistake"]
     assert "dhcp09.lab.local" in process.get("config").text
     assert process.end()[0] == 0

@@ -56,4 +56,6 @@ class Reload:
         self._own.note_reload(successful=False)
         self.refused = Refusal(self.refused.since if self.refused else time.time(), mistakes)
         for mistake in mistakes:
-            log.warning("configuration refused, the old one stays in force", mistake=mistake)
+            log.warning(
+                "configuration refused, the old one stays in force", file=str(self._path), mistake=mistake
+            )
