@@ -36,11 +36,12 @@ class Demo:
         self._switch("host_down", on=True)
         eventually(lambda: self._states(PARTNER) == {"PartnerDown"}, 150, "the partner takes over")
         self._switch("host_down", on=False)
+        self.exporter.ask_now(VICTIM)
         eventually(lambda: self._states(VICTIM) == {"RecoverWait"}, 90, "the host waits for its MCLT")
 
     def _states(self, server: str) -> set[str]:
-        """Those that Prometheus has seen in each of the last two scrapes."""
-        seen = f'min_over_time(dhcp_failover_state{{server="{server}"}}[{1.9 * SCRAPE_SECONDS:.0f}s]) == 1'
+        """Those that Prometheus has seen in both of the last two scrapes."""
+        seen = f'sum_over_time(dhcp_failover_state{{server="{server}"}}[{1.9 * SCRAPE_SECONDS:.0f}s]) == 2'
         return {state for (state,) in self.prometheus.values(seen, "state")}
 
     def _switch(self, fault: str, *, on: bool) -> None:

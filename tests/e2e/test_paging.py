@@ -84,10 +84,9 @@ class Scene:
         return "\n".join(texts)
 
     def comes_back(self, host: Host) -> None:
-        """The host is up again, and somebody who knows asks for it: the exporter's own next try may be a minute off."""
+        """The host is up again, and the exporter is told."""
         host.mend("host_down")
-        answer = HTTP.get(f"{self.stage.exporter.url}probe", params={"target": host.name}, timeout=30)
-        assert answer.status_code == httpx.codes.OK
+        self.stage.exporter.ask_now(host.name)
 
     def shown(self, host: Host, over: str = "") -> set[str]:
         """The states of a server that Prometheus has now, or has had over a time."""
