@@ -51,6 +51,9 @@ USUAL = Setup(pace=PACE)
 WAY_SECONDS = STATE_SECONDS + SCRAPE_SECONDS + 2 * EVALUATION_SECONDS + 0.5 * MINUTE
 # What this machine may be late by, with everything on two processors.
 SLACK_SECONDS = 6.0
+# For a state of recovery to be polled and scraped at least once.
+LONG_ENOUGH = 2 * STATE_SECONDS + SCRAPE_SECONDS
+RECOVERY = Timing.paced(1.0, SILENCE_SECONDS)
 RULE_IN = "Microsoft-Windows-DHCP-Failover-TCP-In"
 
 
@@ -204,11 +207,12 @@ def partner_dead(scene: Scene) -> None:
     assert scene.shown(scene.secondary, over="2m") >= {"RecoverWait", "Normal"}
 
 
-SLOW_RECOVERY = Timing.paced(1.0, SILENCE_SECONDS)
-
-
 @incident(
-    Setup(pace=replace(PACE, state_switch=6.0, timing=replace(SLOW_RECOVERY, update=4.0, exchange=3.0)))
+    Setup(
+        pace=replace(
+            PACE, state_switch=6.0, timing=replace(RECOVERY, update=LONG_ENOUGH, exchange=LONG_ENOUGH)
+        )
+    )
 )
 def partner_dead_and_taken_over(scene: Scene) -> None:
     scene.secondary.break_("host_down")
@@ -237,7 +241,7 @@ def stuck_in_recover_wait(scene: Scene) -> None:
     scene.one_page()
 
 
-@incident(Setup(pace=replace(PACE, timing=replace(Timing.paced(1.0, SILENCE_SECONDS), update=6.0))))
+@incident(Setup(pace=replace(PACE, timing=replace(RECOVERY, update=LONG_ENOUGH))))
 def potential_conflict(scene: Scene) -> None:
     scene.secondary.break_("port_blocked")
     scene.stage.state(scene.primary, "CommunicationInterrupted")
@@ -267,7 +271,7 @@ def pool_running_dry(scene: Scene) -> None:
     scene.one_page()
 
 
-@incident(Setup(pace=replace(PACE, timing=replace(Timing.paced(1.0, SILENCE_SECONDS), update=4.0))))
+@incident(Setup(pace=replace(PACE, timing=replace(RECOVERY, update=LONG_ENOUGH))))
 def partner_down_forced_while_partner_lives(scene: Scene) -> None:
     scene.secondary.break_("port_blocked")
     scene.stage.state(scene.primary, "CommunicationInterrupted")
@@ -542,11 +546,11 @@ SOME_MINUTES = 3 * 60
 
 
 def pages(running: Demo, dashboard: str, until: float) -> Iterator[Page]:
-    """The dashboard as it was left open, one for each scrape; one about a pair, of each pair."""
+    """The dashboard as it was left open, every second scrape; one about a pair, of each pair."""
     chosen: list[Mapping[str, str]] = [EVERYTHING]
     if dashboard == "dhcp-failover-relationship":
         chosen = [of_pair(pair, relationship) for pair, relationship in PAIRS.items()]
-    for back in range(0, int(until - running.began), int(DEMO_SCRAPE_SECONDS)):
+    for back in range(0, int(until - running.began), 2 * int(DEMO_SCRAPE_SECONDS)):
         for variables in chosen:
             end = until - back
             url, span = running.prometheus.url, end - running.began + DEMO_SCRAPE_SECONDS
