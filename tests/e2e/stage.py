@@ -35,7 +35,7 @@ ALERTS = Path(__file__).parents[2] / "alerts"
 FACTOR = 1 / 100
 INTERVALS = {"state": "3s", "pools": "5s", "checks": "8s", "audit": "12s"}
 STATE_SECONDS, POOLS_SECONDS, CHECKS_SECONDS, AUDIT_SECONDS = 3.0, 5.0, 8.0, 12.0
-SCRAPE_SECONDS = 1.0
+SCRAPE_SECONDS = 2.0
 EVALUATION_SECONDS = 1.0
 
 
@@ -216,7 +216,7 @@ def stage(pairs: Sequence[Pair], program: Callable[[str], str], folder: Path) ->
             "global": {"evaluation_interval": f"{EVALUATION_SECONDS:.0f}s"},
             "rule_files": [str(rules(folder))],
             "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alerting]}]}]},
-            "scrape_configs": [scrape_job(httpx.URL(watching.url).netloc.decode(), "1s")],
+            "scrape_configs": [scrape_job(httpx.URL(watching.url).netloc.decode(), f"{SCRAPE_SECONDS:.0f}s")],
         }
         asked = running.enter_context(prometheus(program("prometheus"), folder / "prometheus", scraping))
         made = Stage(lab, watching, asked, receiver)
