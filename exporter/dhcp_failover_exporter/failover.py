@@ -289,8 +289,6 @@ class _Seen:
     change: Change | None = None
 
 
-_NOTHING_SEEN: Final[Mapping[str, _Seen]] = MappingProxyType({})
-
 # How far apart the clocks of exporter and server may be for an event to explain an observed change.
 _CLOCK_TOLERANCE_SECONDS: Final = 300.0
 
@@ -304,9 +302,9 @@ class History:
     def observed(self, topology: Topology, at: float) -> "History":
         """After an answer of the server that was asked for at this moment (epoch seconds).
 
-        A relationship that could not be read is as it was last seen; one that is not there is forgotten.
+        What is not there is forgotten, but after an answer with gaps: then it may be what could not be read.
         """
-        unread = _NOTHING_SEEN if topology.complete else self.seen
+        unread = {} if topology.complete else self.seen
         return History({**unread, **{link.name: self._next(link, at) for link in topology.links}})
 
     def _next(self, link: Link, at: float) -> _Seen:

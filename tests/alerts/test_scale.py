@@ -40,6 +40,12 @@ groups:
     }
 
 
+def test_a_range_gets_no_shorter_than_told() -> None:
+    rules = "groups: [{name: g, rules: [{record: a, expr: 'x[5m] + x[1h]'}]}]"
+    (group,) = yaml.safe_load(scaled(rules, 0.01, shortest_range="6s"))["groups"]
+    assert group["rules"][0]["expr"] == "x[6s] + x[36000ms]"
+
+
 def test_the_shipped_rules_scaled_are_rules(promtool: str, tmp_path: Path) -> None:
     text = scaled(RULES.read_text(), 1 / 60)
     assert not re.search(r"\[\d+[smh]\]", text)

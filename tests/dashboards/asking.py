@@ -1,5 +1,6 @@
 """Queries asked as Grafana asks them: variables replaced, one step per point, the panel's own refresh interval."""
 
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -80,6 +81,14 @@ class Page:
             began = time.perf_counter()
             series = self._asked(self._replaced(target["expr"], step), step, instant=target["instant"])
             yield Answer(target["refId"], series, time.perf_counter() - began)
+
+    def choices(self, variable: Mapping[str, Any]) -> set[str]:
+        """The values that Grafana offers for a variable."""
+        asks = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
+        assert asks, variable
+        selector, label = asks.groups()
+        query = self._replaced(f"count by ({label}) ({selector})", self.scrape_seconds)
+        return {it["metric"][label] for it in self._asked(query, self.scrape_seconds, instant=True)}
 
     def _asked(self, query: str, step: float, *, instant: bool) -> list[dict[str, Any]]:
         if instant:

@@ -1,4 +1,4 @@
-"""The README's demo at its own pace, in the Prometheus of the compose file, with an incident from beginning to end."""
+"""The README's demo at its own pace, in the Prometheus of the compose file, with an incident in it."""
 
 import contextlib
 import re
@@ -32,12 +32,16 @@ class Demo:
 
     def suffer(self) -> None:
         """A host goes down, its partner takes over, the host comes back and waits for its MCLT."""
-        eventually(lambda: self._states(PARTNER) == {"Normal"}, 90, "two scrapes of a healthy pair")
+        eventually(lambda: self._states(PARTNER) == {"Normal"}, 60, "two scrapes of a healthy pair")
         self._switch("host_down", on=True)
-        eventually(lambda: self._states(PARTNER) == {"PartnerDown"}, 150, "the partner takes over")
+        eventually(lambda: self._states(PARTNER) == {"PartnerDown"}, 120, "the partner takes over")
         self._switch("host_down", on=False)
         self.exporter.ask_now(VICTIM)
-        eventually(lambda: self._states(VICTIM) == {"RecoverWait"}, 90, "the host waits for its MCLT")
+        eventually(lambda: self._states(VICTIM) == {"RecoverWait"}, 75, "the host waits for its MCLT")
+
+    def scraped_seconds(self) -> float:
+        """For how long it was scraped with success."""
+        return SCRAPE_SECONDS * (self.prometheus.value("sum_over_time(up[1h])") or 0)
 
     def _states(self, server: str) -> set[str]:
         """Those that Prometheus has seen in both of the last two scrapes."""

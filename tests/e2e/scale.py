@@ -25,21 +25,27 @@ _DURATIONS = ("for", "keep_firing_for")
 
 def scaled_duration(duration: str, factor: float) -> str:
     """A duration as Prometheus writes it, times a factor, in whole milliseconds (at least 1: 0 would mean "at once")."""
-    milliseconds = sum(int(number) * _UNITS_MS[unit] for number, unit in _PART.findall(duration))
-    return f"{max(1, round(milliseconds * factor))}ms"
+    return f"{max(1, round(_milliseconds(duration) * factor))}ms"
 
 
-def scaled(rules: str, factor: float) -> str:
-    """A rules file (its text) with every duration times a factor."""
+def _milliseconds(duration: str) -> int:
+    return sum(int(number) * _UNITS_MS[unit] for number, unit in _PART.findall(duration))
+
+
+def scaled(rules: str, factor: float, *, shortest_range: str = "1ms") -> str:
+    """A rules file (its text) with every duration times a factor; a range gets no shorter than `shortest_range`."""
     document: dict[str, Any] = yaml.safe_load(rules)
     for group in document["groups"]:
         if "interval" in group:
             group["interval"] = scaled_duration(group["interval"], factor)
-        group["rules"] = [_scaled_rule(rule, factor) for rule in group["rules"]]
+        group["rules"] = [_scaled_rule(rule, factor, shortest_range) for rule in group["rules"]]
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1_000)
 
 
-def _scaled_rule(rule: dict[str, Any], factor: float) -> dict[str, Any]:
+def _scaled_rule(rule: dict[str, Any], factor: float, shortest_range: str) -> dict[str, Any]:
     durations = {key: scaled_duration(rule[key], factor) for key in _DURATIONS if key in rule}
-    expression = _RANGE.sub(lambda found: f"[{scaled_duration(found[1], factor)}]", rule["expr"])
+    expression = _RANGE.sub(
+        lambda found: f"[{max(scaled_duration(found[1], factor), shortest_range, key=_milliseconds)}]",
+        rule["expr"],
+    )
     return {**rule, **durations, "expr": expression}

@@ -153,9 +153,16 @@ class Exporter:
         return float(found[0].rpartition(" ")[2]) if found else None
 
     def ask_now(self, server: str) -> None:
-        """As somebody who knows that a silent server is back: the exporter's own next try may be a minute off."""
-        answer = HTTP.get(f"{self.url}probe", params={"target": server}, timeout=30)
-        assert answer.status_code == httpx.codes.OK
+        """As somebody who knows that a silent server is back, until it answers.
+
+        The exporter's own next try may be a minute off, and a probe just after a failed poll is told of that one.
+        """
+        up = f'dhcp_failover_up{{server="{server}"}} 1\n'
+        eventually(
+            lambda: up in HTTP.get(f"{self.url}probe", params={"target": server}, timeout=30).text,
+            20,
+            f"{server} answers",
+        )
 
     def logged(self) -> str:
         return self.log.read_text()
