@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -117,3 +117,14 @@ class Page:
 def shown(panel: Mapping[str, Any], answers: Mapping[str, int]) -> int:
     """How many series a panel shows of so many per query: a table's queries are columns of the same rows."""
     return (max if panel["type"] == "table" else sum)([*answers.values(), 0])
+
+
+def most_answered(panel: Mapping[str, Any], pages: Iterable[Page]) -> tuple[Mapping[str, int], int]:
+    """The most series that each query of a panel gave on a page, and the most that the panel had to show at once."""
+    found = {target["refId"]: 0 for target in panel.get("targets", ())}
+    most = 0
+    for page in pages:
+        here = {answer.ref: len(answer.series) for answer in page.ask(panel)}
+        most = max(most, shown(panel, here))
+        found = {ref: max(series, here[ref]) for ref, series in found.items()}
+    return found, most

@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,7 +13,7 @@ import yaml
 
 from dhcp_failover_exporter.cli import main
 from dhcp_failover_exporter.simulator.faults import FAULTS
-from e2e.servers import eventually, free_port, process
+from e2e.servers import eventually, free_port, started
 
 Json = dict[str, Any]
 
@@ -78,10 +77,9 @@ def test_the_log_says_how_to_break_a_pair(services: dict[str, Json], tmp_path: P
     """The container's command, on loopback and on free ports."""
     port = free_port()
     flags = [str(flag).replace(":9648", f"127.0.0.1:{port}") for flag in services["exporter"]["command"]]
-    program = str(Path(sys.executable).with_name("dhcp-failover-exporter"))
-    log, url = tmp_path / "log", f"http://127.0.0.1:{port}/"
-    with process([program, "--web.listen-address=127.0.0.1:0", *flags], log, {"PYTHONUNBUFFERED": "1"}):
-        eventually(lambda: f"control page {url}\n" in log.read_text(), 30, "the log names the page")
+    url = f"http://127.0.0.1:{port}/"
+    with started(flags, tmp_path) as running:
+        eventually(lambda: f"control page {url}\n" in running.logged(), 30, "the log names the page")
         pressed = 'aria-pressed="true"'
         assert pressed not in httpx.get(url).text
         fault = {"server": "dhcp02.lab.local", "fault": next(iter(FAULTS)), "on": "1"}

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from dashboards import history
-from dashboards.asking import EVERYTHING, Page, room, shown
+from dashboards.asking import EVERYTHING, Page, most_answered, room
 from e2e.servers import Prometheus, eventually, prometheus
 
 pytestmark = pytest.mark.e2e
@@ -66,12 +66,8 @@ def pages(of: str, url: str, end: float) -> Iterator[Page]:
 def test_each_query_is_answered_with_data_that_fits(
     of: str, panel: dict[str, Any], server: Prometheus, end: float
 ) -> None:
-    found: dict[str, int] = {target["refId"]: 0 for target in panel.get("targets", ())}
-    most = 0
-    for page in pages(of, server.url, end if "ALERTS" not in json.dumps(panel) else time.time()):
-        here = {answer.ref: len(answer.series) for answer in page.ask(panel)}
-        most = max(most, shown(panel, here))
-        found = {ref: max(most, here[ref]) for ref, most in found.items()}
+    moment = end if "ALERTS" not in json.dumps(panel) else time.time()
+    found, most = most_answered(panel, pages(of, server.url, moment))
     empty = [ref for ref, series in found.items() if not series]
     name = f"{of}: {panel['title']}"
     assert bool(empty) == (name in EMPTY), f"no data for {empty}; listed as empty: {EMPTY.get(name)}"

@@ -1,7 +1,7 @@
 """The shipped alert rules, faster: what the paging tests run instead of waiting an hour.
 
 Scaled by one factor, and nothing else: `for`, `keep_firing_for`, the group's `interval` and every range of an
-expression. Thresholds stay; durations that expressions take from metrics (MCLT, intervals) are the simulator's to scale.
+expression, which may be given a least length. Thresholds stay; durations that expressions take from metrics (MCLT, intervals) are the simulator's to scale.
 """
 
 import re
